@@ -13,6 +13,7 @@ sample placed one off is wrong.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -28,6 +29,8 @@ from anacrusis.export.write import new_bundle_directory, write_manifest
 PERIOD_FRAMES = 8
 GEOMETRY = Geometry(frame_samples=4096, window_frames=64, encode_tail_samples=1536, decode_taper_samples=1536)
 STEMS = ("bass", "drums", "guitar", "piano")
+
+Node = tuple[str, list[str], str, dict[str, Any]]  # operator, inputs, output, attributes
 
 
 def copying_manifest() -> Manifest:
@@ -64,7 +67,7 @@ def write_copying_bundle(out: Path, *, force: bool = False) -> None:
 def _models(manifest: Manifest) -> dict[str, onnx.ModelProto]:
     g, channels, labels = manifest.geometry, manifest.latent_channels, len(manifest.stems)
     frame, window, tail = g.frame_samples, g.window_frames, g.encode_tail_samples
-    latent = ["stems", channels, window]
+    latent: list[Any] = ["stems", channels, window]
     periods = window // PERIOD_FRAMES
     encode = _model(
         "encode",
@@ -86,7 +89,7 @@ def _models(manifest: Manifest) -> dict[str, onnx.ModelProto]:
         {},
     )
     # v = cb b + cu u + cd D; u' = inject M S + (1 - inject M) v + inject n; b' = newbase u' + (1 - newbase) b
-    row = [(f"r{i}", i) for i in range(8)]
+    gathers: list[Node] = [("Gather", ["row", f"i{i}"], f"r{i}", {"axis": 0}) for i in range(8)]
     denoise = _model(
         "denoise",
         {
@@ -98,7 +101,7 @@ def _models(manifest: Manifest) -> dict[str, onnx.ModelProto]:
         },
         {"u_next": latent, "b_next": latent},
         [
-            *[("Gather", ["row", f"i{i}"], name, {"axis": 0}) for name, i in row],
+            *gathers,
             ("Reshape", ["context", "by_period"], "periods", {}),
             ("ReduceMax", ["periods", "period_axis"], "largest", {"keepdims": 1}),
             ("Tile", ["largest", "repeats"], "tiled", {}),
@@ -150,12 +153,12 @@ def _models(manifest: Manifest) -> dict[str, onnx.ModelProto]:
 
 def _model(
     name: str,
-    inputs: dict[str, list[int | str]],
-    outputs: dict[str, list[int | str]],
-    nodes: list[tuple[str, list[str], str, dict[str, object]]],
-    constants: dict[str, object],
+    inputs: dict[str, list[Any]],
+    outputs: dict[str, list[Any]],
+    nodes: list[Node],
+    constants: dict[str, Any],
 ) -> onnx.ModelProto:
-    def values(described: dict[str, list[int | str]]) -> list[onnx.ValueInfoProto]:
+    def values(described: dict[str, list[Any]]) -> list[onnx.ValueInfoProto]:
         return [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n, shape in described.items()]
 
     initializers = []

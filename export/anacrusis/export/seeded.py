@@ -76,4 +76,5 @@ def _draw(name: str, like: Tensor, seed: int, *, is_norm: bool) -> Tensor:
     if like.dim() < 2:
         return 0.1 * gain * normal
     fan_in = like.shape[1:].numel()
-    return normal * (gain / fan_in**0.5)
+    drawn: Tensor = normal * (gain / fan_in**0.5)
+    return drawn

@@ -1,0 +1,51 @@
+# SPDX-FileCopyrightText: 2026 The Anacrusis authors
+# SPDX-License-Identifier: Apache-2.0
+"""`anacrusis`: parses, calls one room, prints. No logic; rooms are imported when their command runs.
+
+Exit codes: 0 done; 1 a check missed (parity, doctor); 2 bad input, said in one line; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from anacrusis.cli import doctor, export, parity, simulate
+from anacrusis.engine.errors import AnacrusisError
+
+COMMANDS = (simulate, export, parity, doctor)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="anacrusis", description="Real-time music accompaniment by latent diffusion, placed to the sample."
+    )
+    parser.add_argument("--version", action="version", version=f"anacrusis {version('anacrusis')}")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log what is decided, such as refused backends")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in COMMANDS:
+        module.add_parser(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    options = build_parser().parse_args(arguments)
+    level = logging.INFO if options.verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(name)s: %(message)s", stream=sys.stderr)
+    try:
+        code: int = options.run(options)
+    except AnacrusisError as error:
+        print(f"anacrusis {options.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"anacrusis {options.command}: interrupted; nothing was left half-written", file=sys.stderr)
+        return 130
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

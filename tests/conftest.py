@@ -1,0 +1,53 @@
+# SPDX-FileCopyrightText: 2026 The Anacrusis authors
+# SPDX-License-Identifier: Apache-2.0
+"""What several rooms' tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Path:
+    """The seeded bundle that ships in the repository."""
+    return REPOSITORY / "bundles" / "tiny-cd"
+
+
+@pytest.fixture(scope="session")
+def copying(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle whose networks copy exactly."""
+    from anacrusis.export.copying import write_copying_bundle
+
+    out = tmp_path_factory.mktemp("bundles") / "copying"
+    write_copying_bundle(out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """Inputs and outputs of the original networks; not part of the repository."""
+    path = Path(os.environ.get("ANACRUSIS_GOLDEN", REPOSITORY.parent / "shared" / "golden" / "public"))
+    if not (path / "manifest.json").is_file():
+        pytest.skip("needs the golden arrays: set ANACRUSIS_GOLDEN")
+    return path
+
+
+class Silent:
+    """A noise source of zeros, for tests whose networks ignore noise."""
+
+    def latents(self, stem: int, cycle: int, out: np.ndarray) -> None:
+        out[...] = 0.0
+
+    def frames(self, stem: int, first_frame: int, out: np.ndarray) -> None:
+        out[...] = 0.0
+
+
+@pytest.fixture(scope="session")
+def silent() -> Silent:
+    return Silent()
