@@ -10,6 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+# Two test processes share two cores: a thread pool in each would make both slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("ANACRUSIS_THREADS", "1")
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 

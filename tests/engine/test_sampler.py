@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 
@@ -64,7 +65,7 @@ def dpm2(source: F64, keep: F64, eps: Iterator[F64], config: SamplerConfig) -> F
     """Ancestral midpoint with resampling and inpainting, literally."""
     sigmas = karras_sigmas(config.steps, config.sigma_min, config.sigma_max, config.rho)
     x = sigmas[0] * next(eps)
-    for s, t in zip(sigmas, sigmas[1:], strict=False):
+    for s, t in itertools.pairwise(sigmas):
         up = math.sqrt(t**2 * (s**2 - t**2) / s**2)
         down = math.sqrt(t**2 - up**2)
         mid = (s + down) / 2

@@ -1,0 +1,72 @@
+# SPDX-FileCopyrightText: 2026 The Anacrusis authors
+# SPDX-License-Identifier: Apache-2.0
+"""What every benchmark records beside its figures, so that a figure can be believed later."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anacrusis.engine.paths import REPOSITORY
+
+
+def quantiles_ms(seconds: Sequence[float]) -> dict[str, float]:
+    """p50, p95, p99 and max, in milliseconds, and how many."""
+    points = np.percentile(np.asarray(seconds) * 1e3, (50, 95, 99, 100))
+    named = dict(zip(("p50", "p95", "p99", "max"), (round(float(p), 4) for p in points), strict=True))
+    return {**named, "n": len(seconds)}
+
+
+def conditions(threads: int, packages: Sequence[str] = ("numpy", "onnxruntime", "torch")) -> dict[str, Any]:
+    """Commit, machine, library versions, load before the run."""
+    found = {}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _git("rev-parse", "--short", "HEAD"),
+        "changed_files": len(_git("status", "--porcelain", "--untracked-files=no").splitlines()),
+        "machine": f"{platform.system()} {platform.machine()}, {_cpu()}",
+        "cores": os.cpu_count(),
+        "load_1min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "python": platform.python_version(),
+        "threads": threads,
+        **found,
+    }
+
+
+def append_jsonl(path: Path, record: dict[str, Any]) -> None:
+    """One line more; the directory is made if needed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record, separators=(",", ":")) + "\n")
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
+
+
+def _cpu() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown CPU"
