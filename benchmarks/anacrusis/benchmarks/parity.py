@@ -125,7 +125,7 @@ class ParityReport:
     def table(self) -> str:
         """For people: one line a stage, backend and quantity, then every miss by name."""
         heads = ("stage", "backend", "quantity", "arrays", "max abs", "rms", "limit", "of limit", "")
-        rows = [heads]
+        rows: list[tuple[str, ...]] = [heads]
         for (stage, backend, quantity), checks in _grouped(self.checks, "stage", "backend", "quantity"):
             worst = max(checks, key=lambda check: check.ratio)
             rows.append((stage, backend, quantity, str(_arrays(checks)), *_numbers(quantity, checks, worst)))
@@ -228,7 +228,7 @@ def _numbers(quantity: str, checks: Sequence[Check], worst: Check) -> tuple[str,
     tolerance, verdict = TOLERANCES[quantity], "ok" if all(c.passed for c in checks) else "MISS"
     if quantity == "exact":
         return f"{max(c.max_abs for c in checks):.0f} differ", "", "equal", "", verdict
-    limit = f"{worst.limit:.2g}" + (f", {tolerance.rms:.2g} rms" if tolerance.rms is not None else "")
+    limit = f"{worst.limit:.2g}" + (f", {worst.rms_limit:.2g} rms" if worst.rms_limit is not None else "")
     if tolerance.scale == "differs":
         return f"{min(c.max_abs for c in checks):.2g}", "", f">= {limit}", f"{worst.ratio:.3f}", verdict
     rms = max(c.rms for c in checks)

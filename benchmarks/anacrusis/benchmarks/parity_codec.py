@@ -8,6 +8,7 @@ Latents and waves come from the bundle's `encode` and `decode` stages, the insid
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 
@@ -67,10 +68,11 @@ def _check_inside_encoder(
 
 def _excerpt(tap: Array) -> Array:
     """README: "batch item 0, frequency subsampled by max(1,F//32), time columns [0,1,T//2,T-2,T-1]"; 3-D whole."""
+    first: Array = tap[0]
     if tap.ndim < 4:
-        return tap[0]
+        return first
     bins, columns = tap.shape[2:]
-    return tap[0][:, :: max(1, bins // 32)][..., [0, 1, columns // 2, columns - 2, columns - 1]]
+    return first[:, :: max(1, bins // 32)][..., [0, 1, columns // 2, columns - 2, columns - 1]]
 
 
 def check_decode(golden: Golden, bench: Workbench, runner: Runner, recorder: Recorder) -> None:
@@ -129,7 +131,7 @@ def _probe(bench: Workbench, runner: Runner) -> _Probe:
         np.zeros((1, codec.config.data_channels, bins, music2latent.FRAMES_PER_LATENT * short), np.float32),
         np.ones(1, np.float32),
     )
-    dynamic = ({2: frames}, {3: music2latent.FRAMES_PER_LATENT * frames}, {})
+    dynamic: tuple[Any, ...] = ({2: frames}, {3: music2latent.FRAMES_PER_LATENT * frames}, {})
     call = runner.compile("codec", Tapped(CodecDenoise(codec), _Probe.TAPS), *example, dynamic=dynamic)
     return _Probe(call, music2latent.LATENT_RESCALE, music2latent.SIGMA_MAX)
 

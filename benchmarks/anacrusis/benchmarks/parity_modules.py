@@ -21,11 +21,11 @@ class Functional(nn.Module):
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
-        # Not registered: its own parameters must not become constants of the graph.
-        self.__dict__["module"] = module
+        # In a list it is not registered: its own parameters must not become constants of the graph.
+        self._module = [module]
 
     def forward(self, state: dict[str, Tensor], *args: Tensor) -> Any:
-        return torch.func.functional_call(self.module, state, args)
+        return torch.func.functional_call(self._module[0], state, args)
 
 
 class Tapped(nn.Module):
@@ -72,6 +72,18 @@ class BlockProbe(nn.Module):
         return out
 
 
+class HandOn(nn.Module):
+    """In place of an encode stage: the audio's first values are the latent [1, C, frames] to give, then masked."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, audio: Tensor, heard: Tensor) -> Tensor:
+        frames = heard.shape[-1]
+        return audio[:, : self.channels * frames].reshape(1, self.channels, frames) * heard
+
+
 class CodecDenoise(nn.Module):
     """Rescaled latent, x, sigma -> the codec's consistency output."""
 
@@ -104,5 +116,5 @@ class CodecScalars(Music2Latent):
         return self.slope * x + self.offset
 
     def forward(self, sigma: Tensor) -> Tensor:
-        c_skip, c_out, both = self.denoise(self.x, self.x, sigma).split(1)
+        c_skip, c_out, both = torch.split(self.denoise(self.x, self.x, sigma), 1)
         return torch.cat([c_skip, c_out, (both - c_skip) / c_out])

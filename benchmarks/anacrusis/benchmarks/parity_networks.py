@@ -78,8 +78,8 @@ def check_networks(golden: Golden, bench: Workbench, runner: Runner, recorder: R
     """The raw output F of each U-Net, and every tap."""
     for tag, file in RAW.items():
         arrays, unet = golden.arrays(file), bench.networks(tag).unet
-        names = {name: _tap(unet, name.removeprefix("tap/")) for name in arrays if name.startswith("tap/")}
-        names = {name: tap for name, tap in names.items() if tap is not None}
+        found = ((name, _tap(unet, name.removeprefix("tap/"))) for name in arrays if name.startswith("tap/"))
+        names = {name: tap for name, tap in found if tap is not None}
         feeds = [arrays[name] for name in ("x", "noise_labels", "class_labels", "mixture")]
         got, *taps = _tapped(runner, f"unet.{'.'.join(map(str, _sizes(unet)))}", unet, tuple(names.values()), feeds)
         recorder.check("network output", arrays, "out", got)

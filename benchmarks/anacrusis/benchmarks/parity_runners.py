@@ -44,6 +44,7 @@ class Workbench:
         self.golden, self.directory, self.threads, self.report = golden, directory, threads, report
         self._networks: dict[Kind, Networks] = {}
         self._bundles: dict[tuple[Kind, bool], Bundle] = {}
+        self.exact_cycles: dict[str, Any] = {}  # what `parity_cycles.py` plays once for both backends
 
     def networks(self, tag: str) -> Networks:
         """The U-Net of `unet_{tag}.safetensors` and the codec. Raises CheckpointError or ParityError."""
@@ -132,6 +133,9 @@ class Runner(Protocol):
     def bundle(self, tag: str) -> Bundle:
         """The bundle to open on this backend."""
 
+    def hand_on(self, backend: Any) -> None:
+        """Replace an opened backend's encode stage by `parity_modules.HandOn`."""
+
 
 class TorchRunner:
     """Modules as they are."""
@@ -147,6 +151,11 @@ class TorchRunner:
 
     def bundle(self, tag: str) -> Bundle:
         return self._bench.bundle(tag, graphs=False)
+
+    def hand_on(self, backend: Any) -> None:
+        from anacrusis.benchmarks.parity_modules import HandOn
+
+        backend.stages["encode"] = HandOn(backend.bundle.manifest.latent_channels)
 
     def _stage(self, tag: str, name: StageName) -> Call:
         from anacrusis.engine.networks.stages import DecodeStage, DenoiseStage, EmbedStage, EncodeStage
@@ -206,7 +215,6 @@ class OnnxRunner:
         import torch
 
         from anacrusis.benchmarks.parity_modules import Functional
-        from anacrusis.engine.backends.onnxruntime import open_session
         from anacrusis.export.graphs import to_onnx
 
         state = {name: tensor.detach() for name, tensor in module.state_dict().items()}
@@ -219,13 +227,33 @@ class OnnxRunner:
         )
         path = self._bench.directory / f"{key}.onnx"
         ir.save(model, path)
+        return self._open(path)
+
+    def hand_on(self, backend: Any) -> None:
+        import onnx_ir as ir
+        import torch
+
+        from anacrusis.benchmarks.parity_modules import HandOn
+        from anacrusis.export.graphs import to_onnx
+
+        manifest = backend.bundle.manifest
+        path = self._bench.directory / "hand_on.onnx"
+        if not path.exists():
+            example = (
+                torch.zeros(1, manifest.geometry.encode_samples),
+                torch.ones(1, 1, manifest.geometry.window_frames),
+            )
+            module = HandOn(manifest.latent_channels)
+            ir.save(to_onnx(module, example, inputs=("audio", "heard"), outputs=("latent",)), path)
+        backend.sessions["encode"] = self._open(path)
+
+    def _open(self, path: Path) -> Any:
+        from anacrusis.engine.backends.onnxruntime import open_session
+
         return open_session(path, provider="CPUExecutionProvider", threads=self._bench.threads)
 
     def _stage(self, tag: str, name: StageName) -> Call:
-        from anacrusis.engine.backends.onnxruntime import open_session
-
-        path = self.bundle(tag).stage(name)
-        session = open_session(path, provider="CPUExecutionProvider", threads=self._bench.threads)
+        session = self._open(self.bundle(tag).stage(name))
         return _session_call(session, [value.name for value in session.get_inputs()], {})
 
 

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     begin = time.monotonic()
 
     def report(line: str) -> None:
-        print(f"{time.monotonic() - begin:7.1f} s  {line}", file=sys.stderr, flush=True)
+        print(f"{time.monotonic() - begin:7.1f} s  {line}", flush=True)  # stderr is for the one line of an error
 
     if options.model is not None and options.codec is None:
         raise BundleError("--model needs --codec: the path of music2latent.pt, or `music2latent` for the package's own")

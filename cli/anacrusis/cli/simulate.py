@@ -52,13 +52,18 @@ def run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from anacrusis.engine.engine import Engine
-    from anacrusis.performer.files import read_recording
+    from anacrusis.performer.files import read_recording, require_writable
+    from anacrusis.performer.plot import plot_simulation, require_drawable
     from anacrusis.performer.simulate import simulate
     from anacrusis.performer.write import stem_paths, write_outputs
 
     stems = options.stem or ["bass"]
     recording = read_recording(options.input)
     paths = stem_paths(options.out, stems)
+    if options.mix is not None:
+        require_writable(options.mix)
+    if options.png is not None:
+        require_drawable(options.png)
     engine = Engine.open(
         bundle_of(options),
         backend=options.backend,
@@ -90,8 +95,6 @@ def run(options: argparse.Namespace) -> int:
         result = simulate(engine, context, on_step=on_step)
     written = write_outputs(recording, result, paths, mix=options.mix)
     if options.png is not None:
-        from anacrusis.performer.plot import plot_simulation
-
         lead_ms = 1e3 * result.lead_samples / result.sample_rate_hz
         step_ms = 1e3 * result.step_samples / result.sample_rate_hz
         title = (

@@ -201,6 +201,9 @@ class Cycle:
         inputs.audio[...] = 0.0
         inputs.heard[...] = 1.0
         self._silence = self._pipeline.encode()[0].copy()  # [C, frames]
+        # One cycle nobody hears: memory pools and lazily loaded code must not make the first step late.
+        warm = min(self.pace.max_generated_frames(geometry) + 1, geometry.window_frames)
+        self._pipeline.cycle(generate=True, decode_first=geometry.window_frames - warm, decode_frames=warm)
 
     def _start_history(self) -> None:
         geometry, rows = self._geometry, len(self.stems)

@@ -27,9 +27,10 @@ class Recording:
     rate_hz: int
 
     def mono(self, rate_hz: int) -> F32:
-        """[m] float32, the mean of the channels, at another rate."""
+        """[m] float32, the mean of the channels, at another rate; at least one sample."""
         mean = self.samples.mean(axis=1, dtype=np.float32)
-        return _resample(mean, self.rate_hz, rate_hz)
+        out = _resample(mean, self.rate_hz, rate_hz)
+        return out if out.shape[0] else np.zeros(1, np.float32)
 
     def fit(self, mono: F32, rate_hz: int) -> F32:
         """[n] float32: a mono signal at `rate_hz` brought to this recording's rate and exact length."""
@@ -61,20 +62,34 @@ def read_recording(path: Path) -> Recording:
     return Recording(samples, int(rate_hz))
 
 
+def require_writable(path: Path) -> None:
+    """Raise AudioError where `write_recording` could not write: better before a run than after it."""
+    if not path.parent.is_dir():
+        raise AudioError(f"{path.parent} is not a directory; make it first")
+    if path.is_dir():
+        raise AudioError(f"{path} is a directory; name a file in it")
+    if _format(path) not in soundfile.available_formats():
+        raise AudioError(f"{path} cannot be written ({path.suffix} is no audio format known here); use .wav or .flac")
+
+
+def _format(path: Path) -> str:
+    suffix = path.suffix.removeprefix(".").upper() or "WAV"
+    return "AIFF" if suffix == "AIF" else suffix
+
+
 def write_recording(path: Path, samples: F32, rate_hz: int) -> None:
     """Write [n] or [n, channels] float32: float WAV, or by the suffix. Whole or not at all.
 
     Raises AudioError where the directory is missing or the format is unknown.
     """
-    suffix = path.suffix.lower() or ".wav"
-    if not path.parent.is_dir():
-        raise AudioError(f"{path.parent} is not a directory; make it first")
-    subtype = "FLOAT" if suffix in (".wav", ".aiff", ".aif") else None
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=suffix, dir=path.parent)
+    require_writable(path)
+    form = _format(path)
+    subtype = "FLOAT" if form in ("WAV", "AIFF") else None
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
-        soundfile.write(temporary, samples, rate_hz, subtype=subtype)
+        soundfile.write(temporary, samples, rate_hz, format=form, subtype=subtype)
         temporary.chmod(0o644)
         temporary.replace(path)
     except (soundfile.LibsndfileError, TypeError, ValueError, OSError) as error:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +21,24 @@ STAGES = {"encode_ms": "#4c72b0", "denoise_ms": "#dd8452", "decode_ms": "#55a868
 POINTS = 4000  # columns of a waveform; more cannot be seen
 
 
+def require_drawable(path: Path) -> None:
+    """Raise AudioError or MissingExtraError where `plot_simulation` could not draw: better before a run than after."""
+    if not path.parent.is_dir():
+        raise AudioError(f"{path.parent} is not a directory; make it first")
+    if path.suffix.lower() not in (".png", ".svg"):
+        raise AudioError(f"{path} cannot be written (a plot is a picture); use .png or .svg")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingExtraError("a plot needs matplotlib: pip install 'anacrusis[plot]'")
+
+
 def plot_simulation(path: Path, simulation: Simulation, context: F32, title: str) -> None:
     """Write a PNG or SVG. Raises MissingExtraError without matplotlib, AudioError where it cannot be written."""
-    try:
-        import matplotlib as mpl
+    require_drawable(path)
+    import matplotlib as mpl
 
-        mpl.use("Agg")
-        from matplotlib import pyplot
-    except ImportError:
-        raise MissingExtraError("a plot needs matplotlib: pip install 'anacrusis[plot]'") from None
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
     rate = simulation.sample_rate_hz
     has_latents = simulation.latents.shape[1] > 0
     rows = 1 + len(simulation.stems) + has_latents + 1

@@ -9,18 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from anacrusis.engine.errors import AudioError
-from anacrusis.performer.files import Recording, write_recording
+from anacrusis.performer.files import Recording, require_writable, write_recording
 from anacrusis.performer.simulate import Simulation
 
 
 def stem_paths(out: Path, stems: Sequence[str]) -> list[Path]:
-    """OUT for one stem, OUT-<stem> for several. Raises AudioError where the directory is missing."""
-    if not out.parent.is_dir():
-        raise AudioError(f"{out.parent} is not a directory; make it first")
-    if len(stems) == 1:
-        return [out]
-    return [out.with_name(f"{out.stem}-{stem}{out.suffix or '.wav'}") for stem in stems]
+    """OUT for one stem, OUT-<stem> for several. Raises AudioError where one cannot be written."""
+    one = len(stems) == 1
+    paths = [out] if one else [out.with_name(f"{out.stem}-{stem}{out.suffix or '.wav'}") for stem in stems]
+    for path in paths:
+        require_writable(path)
+    return paths
 
 
 def write_outputs(

@@ -1,0 +1,100 @@
+# SPDX-FileCopyrightText: 2026 The Anacrusis authors
+# SPDX-License-Identifier: Apache-2.0
+"""Rewrite the README's two tables: what was measured (benchmarks/results) and what was verified where (docs).
+
+python scripts/verified_table.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+# What nobody has run yet. It stays in the table until somebody does.
+UNVERIFIED = (
+    ("Released checkpoints and Music2Latent's published weights (only their layout, at reduced width)", "nowhere yet"),
+    ("onnxruntime-cuda, torch-cuda rungs", "no GPU yet: see docs/gpu-log.md"),
+    ("torch-mps rung, macOS", "not run"),
+    ("Windows (nothing in the runtime is POSIX-only by intent)", "not run"),
+    ("Max, Pd, the live server", "not built yet"),
+)
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def verified() -> list[str]:
+    newest = {record["claim"]: record for record in records(REPOSITORY / "docs" / "verified.jsonl")}
+    rows = ["| claim | where | commit | result |", "|---|---|---|---|"]
+    for claim, record in newest.items():
+        result = f"ok, {record['seconds']:.0f} s" if record["exit_code"] == 0 else f"**failed** ({record['exit_code']})"
+        rows.append(f"| {claim} | {record['machine']}, Python {record['python']} | {record['commit']} | {result} |")
+    rows += [f"| {claim} | {where} | | not verified |" for claim, where in UNVERIFIED]
+    return [
+        *rows,
+        "",
+        "Made by `scripts/verified_table.py` from `docs/verified.jsonl`, which `scripts/verify-all` appends to.",
+    ]
+
+
+def measured() -> list[str]:
+    stages: dict[tuple[str, int], dict[str, Any]] = {}
+    overhead: dict[tuple[float, int], dict[str, Any]] = {}
+    for record in records(REPOSITORY / "benchmarks" / "results" / "cpu.jsonl"):
+        if record["benchmark"] == "cpu_stages":
+            stages[record["bundle"], record["threads"]] = record
+        else:
+            overhead[record["r"], record["stems"]] = record
+    some = next(iter(stages.values()))
+    names = ("encode", "denoise", "decode", "cycle")
+    rows = [
+        "One cycle at r = .25, one stem, ONNX Runtime against torch eager, taking turns in one process "
+        f"({some['machine']}, {some['cores']} cores; onnxruntime {some['onnxruntime']}, torch {some['torch']}). "
+        "ms are p50 / p95 / p99 of ONNX Runtime; the ratio is torch over ONNX Runtime at p50.",
+        "",
+        "| bundle | NFE | threads | cycles | " + " | ".join(names) + " |",
+        "|---|---|---|---|" + "---|" * len(names),
+    ]
+    for (bundle, threads), record in stages.items():
+        cells = []
+        for name in names:
+            row = record["stages"][name]
+            figures = " / ".join(f"{row['onnxruntime'][q]:.0f}" for q in ("p50", "p95", "p99"))
+            cells.append(f"{figures} ({row['torch_over_onnxruntime']:.2f}×)")
+        count = record["stages"]["cycle"]["onnxruntime"]["n"]
+        rows.append(f"| {bundle} | {record['nfe']} | {threads} | {count} | " + " | ".join(cells) + " |")
+    rows += [
+        "",
+        "The cycle's own work outside the networks, per step:",
+        "",
+        "| r | stems | p50 | p95 | p99 | max |",
+        "|---|---|---|---|---|---|",
+    ]
+    for (r, stems), record in overhead.items():
+        figures = " | ".join(f"{record['overhead_ms'][q]:.2f} ms" for q in ("p50", "p95", "p99", "max"))
+        rows.append(f"| {r:.4g} | {stems} | {figures} |")
+    return [
+        *rows,
+        "",
+        "Made by `scripts/verified_table.py` from `benchmarks/results/cpu.jsonl`.",
+    ]
+
+
+def replace(text: str, name: str, lines: list[str]) -> str:
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, rest = text.split(begin, 1)
+    return before + begin + "\n" + "\n".join(lines) + "\n" + end + rest.split(end, 1)[1]
+
+
+def main() -> None:
+    readme = REPOSITORY / "README.md"
+    text = replace(readme.read_text(encoding="utf-8"), "measured", measured())
+    readme.write_text(replace(text, "verified", verified()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
