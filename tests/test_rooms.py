@@ -22,7 +22,12 @@ MAY_IMPORT = {
     "cli": {"engine", "export", "performer", "benchmarks"},
 }
 LICENCE_LINE = "# SPDX-" + "License-Identifier:"  # in two parts: the licence checker reads this file too
-TORCH_MAY_BE_IMPORTED_IN = ("engine/anacrusis/engine/networks/", "engine/anacrusis/engine/backends/torch.py", "export/", "benchmarks/")
+TORCH_MAY_BE_IMPORTED_IN = (
+    "engine/anacrusis/engine/networks/",
+    "engine/anacrusis/engine/backends/torch.py",
+    "export/",
+    "benchmarks/",
+)
 
 
 def sources() -> list[Path]:

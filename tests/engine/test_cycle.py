@@ -78,7 +78,7 @@ def test_a_stem_that_stays_keeps_its_history(backend: Backend) -> None:
     steady = play(open_engine(backend), context)
     engine = open_engine(backend)
     before = play(engine, context[: 2 * STEP])
-    engine.cycle.set_stems(["piano", "bass"])
+    engine.set_stems(["piano", "bass"])
     after = play(engine, context[2 * STEP :])
     np.testing.assert_array_equal(before, steady[:, : 2 * STEP])
     np.testing.assert_allclose(after[1], steady[0, 2 * STEP :], atol=2e-3)
@@ -148,7 +148,7 @@ def test_bad_settings_change_no_state(backend: Backend) -> None:
     engine = open_engine(backend)
     before = engine.cycle.pace
     with pytest.raises(GeometryError):
-        engine.cycle.set_pace(Pace(0, 0))  # type: ignore[arg-type]
+        engine.set_pace(Pace(0, 0))
     with pytest.raises(GeometryError, match="run backwards"):
         engine.skip(-1)
     assert engine.cycle.pace == before

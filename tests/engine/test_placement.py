@@ -133,7 +133,7 @@ def test_across_a_change(backend: Backend, silent: Any, paces: list[Pace], conti
     play(engine, steps_to_hear(PERIOD + 4 * FRAME + abs(first.lead_samples), first.step_samples) + 3)
     end = None
     for pace in paces:
-        engine.cycle.set_pace(pace)  # type: ignore[arg-type]
+        engine.set_pace(pace)
         for _ in range(4):
             now = engine.cycle.now_samples
             step = engine.step(clicks(now, now + pace.step_samples))

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -164,7 +165,7 @@ def test_every_tensor_is_stored_once(stored: Any, tiny: Path) -> None:
     names = [name for name, _ in stored.values()]
     assert len(names) == len(set(names))
     ordered = sorted(stored)
-    assert all(a + n == b for (a, n), (b, _) in zip(ordered, ordered[1:], strict=False))
+    assert all(a + n == b for (a, n), (b, _) in itertools.pairwise(ordered))
     assert sum(ordered[-1]) == (tiny / WEIGHTS).stat().st_size
 
 

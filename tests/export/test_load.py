@@ -7,7 +7,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -126,11 +126,25 @@ def test_a_key_too_many_is_named(golden: Path, tmp_path: Path, source: str, extr
     refused(lambda: load(path), "1 unexpected names", extra.removeprefix(PREFIX))
 
 
-def test_tensors_of_no_axes(golden: Path, tmp_path: Path) -> None:
-    path = edited(
-        golden / CODEC, tmp_path / "flat.safetensors", lambda t: t.update({"conv_inp.weight": np.float32([])[:0]})
-    )
-    refused(lambda: load_codec(path), "flat.safetensors")
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")
+@pytest.mark.parametrize(
+    ("source", "key", "shape", "says"),
+    [
+        (CODEC, "conv_inp.weight", (), "too few axes"),
+        (CODEC, "conv_inp.weight", (0,), "its sizes make no network"),
+        (CODEC, "conv_inp.weight", (9, 2, 3, 3), "its sizes make no network"),
+        (UNET, PREFIX + "enc.64x64_conv.weight", (), "too few axes"),
+        (UNET, PREFIX + "enc.64x64_conv.weight", (0, 2, 3, 3), "another architecture"),
+        (UNET, PREFIX + "enc.64x64_conv.weight", (132, 2, 3, 3), "its sizes make no network"),
+        (UNET, PREFIX + "enc.64x64_conv.weight", (18, 2, 3, 3), "18 channels: another architecture"),
+    ],
+)
+def test_sizes_that_make_no_network(
+    golden: Path, tmp_path: Path, source: str, key: str, shape: tuple[int, ...], says: str
+) -> None:
+    path = edited(golden / source, tmp_path / "odd.safetensors", lambda t: t.update({key: np.zeros(shape, np.float32)}))
+    load: Callable[[Path], object] = load_unet if source == UNET else load_codec
+    refused(lambda: load(path), "odd.safetensors", says)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +165,7 @@ def test_a_truncated_copy(
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A package `music2latent` whose download_model raises."""
     root = tmp_path / "site" / "music2latent"
     root.mkdir(parents=True)

@@ -28,7 +28,7 @@ def quantiles_ms(seconds: Sequence[float]) -> dict[str, float]:
 
 def conditions(threads: int, packages: Sequence[str] = ("numpy", "onnxruntime", "torch")) -> dict[str, Any]:
     """Commit, machine, library versions, load before the run."""
-    found = {}
+    found: dict[str, str | None] = {}
     for name in packages:
         try:
             found[name] = version(name)

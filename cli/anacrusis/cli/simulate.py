@@ -116,6 +116,9 @@ def run(options: argparse.Namespace) -> int:
         f"{report['steps']} steps of {report['step_ms']:.1f} ms, lead {report['lead_ms']:.1f} ms, {report['nfe']} NFE: "
         "compute " + ", ".join(f"{name} {value:.1f}" for name, value in compute.items()) + " ms"
     )
+    late = report["steps_late_if_live"]
+    if late:
+        print(f"live, {late} of {report['steps']} steps would be late: the lead leaves {report['deadline_ms']:.1f} ms")
     for path in written:
         print(f"wrote {path}")
     if options.json:

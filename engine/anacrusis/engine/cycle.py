@@ -118,6 +118,10 @@ class Cycle:
         self._decoded_start = 0
         self._context.clear()
         self._start_history()
+        first = plan_cycle(self._geometry, self.pace, self.pace.step_samples, None)
+        if self._ahead is not None:
+            frame = self._geometry.frame_samples
+            self._ahead.prepare(0, first.decode_start // frame, first.decoded_frames(self._geometry))
 
     @property
     def now_samples(self) -> int:

@@ -100,6 +100,21 @@ class Engine:
         """Hear context [n] float32 mono at the bundle's rate; get the next step of every stem."""
         return self.cycle.step(context)
 
+    def set_pace(self, pace: Pace | UpstreamPace) -> None:
+        """Another step or lead from the next step on (`make_pace` builds one).
+
+        Raises GeometryError, and changes nothing, for one that the window cannot hold.
+        """
+        wanted = Pace if isinstance(self.cycle, Cycle) else UpstreamPace
+        if not isinstance(pace, wanted):
+            raise GeometryError(f"this engine is paced by a {wanted.__name__}, not by a {type(pace).__name__}")
+        self.cycle.set_pace(pace)  # type: ignore[arg-type]
+
+    def set_stems(self, stems: Sequence[str]) -> None:
+        """Other stems from the next step on; those that stay keep their history. Raises StemError."""
+        check_stems(self.bundle.manifest, stems)
+        self.cycle.set_stems(stems)
+
     def skip(self, samples: int) -> None:
         """Time passed unheard."""
         self.cycle.skip(samples)

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from anacrusis.engine.errors import CheckpointError, MissingExtraError
 from anacrusis.engine.networks import music2latent, songunet
 from anacrusis.export.checkpoint import Kind, Network, read_tensors, require_names, unet_tensors
+
+M = TypeVar("M", bound=nn.Module)
 
 MUSIC2LATENT = "music2latent"  # --codec music2latent: the weights of the installed package
 
@@ -32,8 +34,7 @@ def load_unet(
     config = _infer(songunet.infer_config, shapes, path, "the accompaniment U-Net")
     if config.model_channels % 4 or config.model_channels < 4 or config.label_dim < 1:
         raise CheckpointError(f"{path.name}: {config.model_channels} channels: another architecture")
-    with torch.device("meta"):
-        unet = songunet.SongUNet(config)
+    unet = _build(lambda: songunet.SongUNet(config), path)
     expected = {name: tuple(t.shape) for name, t in unet.state_dict().items()}
     filters = {name for name in tensors if name.endswith(".resample_filter")}
     require_names(tensors, expected, f"{path.name} ({found} U-Net)", optional=filters)
@@ -46,8 +47,7 @@ def load_codec(source: str | Path) -> tuple[music2latent.Music2Latent, Path, dic
     path = find_music2latent() if str(source) == MUSIC2LATENT else Path(source)
     checkpoint = read_tensors(path)
     config = _infer(music2latent.infer_config, _shapes(checkpoint.tensors), path, "Music2Latent")
-    with torch.device("meta"):
-        codec = music2latent.Music2Latent(config)
+    codec = _build(lambda: music2latent.Music2Latent(config), path)
     expected = {name: tuple(t.shape) for name, t in codec.state_dict().items()}
     require_names(checkpoint.tensors, expected, f"{path.name} (Music2Latent)", optional=music2latent.DEAD_NAMES)
     live = {n: a for n, a in checkpoint.tensors.items() if n not in music2latent.DEAD_NAMES}
@@ -93,6 +93,16 @@ def _infer(infer: Any, shapes: Mapping[str, tuple[int, ...]], path: Path, what: 
         raise CheckpointError(
             f"{path.name}: its tensors have too few axes to be {what}: another architecture"
         ) from None
+
+
+def _build(build: Callable[[], M], path: Path) -> M:
+    """Without memory: sizes come from the file, and one may be absurd."""
+    try:
+        with torch.device("meta"):
+            return build()
+    except Exception as error:  # ValueError, AssertionError, RuntimeError: torch has no one way to say it
+        reason = " ".join(str(error).split())[:160]
+        raise CheckpointError(f"{path.name}: its sizes make no network ({reason}): another architecture") from None
 
 
 def _shapes(tensors: Mapping[str, NDArray[Any]]) -> dict[str, tuple[int, ...]]:

@@ -69,12 +69,18 @@ class Simulation:
     sample_rate_hz: int
     step_samples: int
     lead_samples: int
+    fade_samples: int
     stems: tuple[str, ...]
 
     def report(self) -> dict[str, Any]:
-        """Compute clock and deadline clock, in ms; liveness needs a live run."""
+        """Compute and deadline clocks, in ms; liveness needs a live run.
+
+        A live step must be computed within lead - fade (it may start that late) and within a step (or steps
+        pile up). With a lead within the fade no computation is in time: `steps_late_if_live` is then None.
+        """
         totals = np.array([step.total_ms for step in self.steps])
         step_ms = 1e3 * self.step_samples / self.sample_rate_hz
+        deadline_ms = 1e3 * (self.lead_samples - self.fade_samples) / self.sample_rate_hz
         stages = {name: _quantiles([s.times_ms[name] for s in self.steps]) for name in self.steps[0].times_ms}
         return {
             "stems": list(self.stems),
@@ -86,6 +92,8 @@ class Simulation:
             "nfe": max(step.nfe for step in self.steps),
             "compute_ms": _quantiles(totals),
             "stage_ms": stages,
+            "deadline_ms": round(deadline_ms, 3),
+            "steps_late_if_live": int((totals > deadline_ms).sum()) if deadline_ms > 0 else None,
             "steps_longer_to_compute_than_to_play": int((totals > step_ms).sum()),
             "peak": round(float(np.abs(self.audio).max()), 4),
             "nonfinite_samples": int((~np.isfinite(self.audio)).sum()),
@@ -140,5 +148,6 @@ def simulate(
         sample_rate_hz=manifest.sample_rate_hz,
         step_samples=step_samples,
         lead_samples=engine.lead_samples,
+        fade_samples=engine.cycle.pace.fade_samples,
         stems=tuple(stems),
     )
