@@ -61,7 +61,7 @@ def _check_inside_encoder(
     _, spectrum, *features = runner.compile("encoder", probe, audio)(audio)
     recorder.check("stft", arrays, "stft_frames", spectrum[0][..., arrays["stft_frames_index"]])
     sums = np.abs(spectrum[0].astype(np.float64)).sum(axis=(0, 1))
-    recorder.check("abs sum", arrays, "stft_frame_abs_sum", sums)
+    recorder.check("stft sum", arrays, "stft_frame_abs_sum", sums)
     for name, feature in zip(names, features, strict=True):
         recorder.check("encoder tap", arrays, name, _excerpt(feature))
 
