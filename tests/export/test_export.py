@@ -94,15 +94,16 @@ def test_released_weights_are_not_to_be_passed_on(exported: Path) -> None:
 
 
 def test_it_plays_and_the_backends_agree(exported: Path) -> None:
-    context = (0.1 * np.random.default_rng(1).standard_normal(8192)).astype(np.float32)
+    # A whole window is heard first: in silence the encoder's normalisation magnifies float32 rounding.
+    context = (0.1 * np.random.default_rng(1).standard_normal(GEOMETRY.window_samples)).astype(np.float32)
     outs = []
     for name in ("onnxruntime", "torch"):
         pace = {"step_frames": 2, "lead_frames": 1}
         with Engine.open(exported, backend=name, stems=["drums"], threads=1, **pace) as engine:
-            outs.append([engine.step(chunk).audio[0] for chunk in (context, context[::-1])])
-    assert outs[0][1].shape == (8192,)
-    assert np.abs(outs[0][1]).max() > 1e-3
-    assert snr_db(np.concatenate(outs[1]), np.concatenate(outs[0])) > 60
+            outs.append(np.stack([engine.step(chunk).audio[0] for chunk in (context, context[:8192])]))
+    assert outs[0].shape == (2, 8192)
+    assert np.abs(outs[0]).max() > 1e-3
+    assert snr_db(outs[1], outs[0]) > 60
 
 
 def test_weights_are_the_checkpoints_own(exported: Path, golden: Path) -> None:

@@ -31,10 +31,10 @@ SIZES: dict[str, tuple[SongUNetConfig, Music2LatentConfig]] = {
 }
 
 # Gain of a layer's weights where it is not 1, by the end of its name. The codec's residual branches and
-# conditioning are damped so that forty blocks in a row stay of unit size; its output is raised to a
-# listenable level.
+# conditioning are damped so that forty blocks in a row stay of unit size; its output is set to a
+# quiet but audible level.
 GAINS = {
-    "codec.conv_out": 3.0,
+    "codec.conv_out": 1.5,
     "codec.encoder.conv_out": 0.08,
     "conv2": 0.7,
     "mha.out_proj": 0.7,
