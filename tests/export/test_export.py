@@ -18,7 +18,7 @@ pytest.importorskip("onnxscript", reason="an export needs onnxscript: pip instal
 import onnxruntime  # noqa: E402
 
 from anacrusis.engine import Engine  # noqa: E402
-from anacrusis.engine.bundle import STAGES, Bundle  # noqa: E402
+from anacrusis.engine.bundle import STAGES, Bundle, Manifest  # noqa: E402
 from anacrusis.engine.errors import BundleError, CheckpointError  # noqa: E402
 from anacrusis.engine.networks.stages import EncodeStage, Networks  # noqa: E402
 from anacrusis.export import export as export_module  # noqa: E402
@@ -26,9 +26,6 @@ from anacrusis.export.export import GEOMETRY, Options, export_checkpoint, export
 from anacrusis.export.graphs import half_where_it_counts, stage_specs, stage_to_onnx  # noqa: E402
 from anacrusis.export.load import load_codec, load_unet  # noqa: E402
 from anacrusis.export.verify import snr_db  # noqa: E402
-
-# The fixture traces for a minute: keep its users on one worker (`--dist loadgroup` or `loadfile`).
-pytestmark = pytest.mark.xdist_group("export")
 
 MODEL, CODEC = "cd_lightning.ckpt", "m2l.safetensors"
 
@@ -42,20 +39,21 @@ def no_traces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_module, "stage_specs", lambda *_: [])
 
 
-@pytest.fixture(scope="module")
-def lines() -> list[str]:
-    return []
+def test_the_released_layout_becomes_a_bundle_that_plays(golden: Path, tmp_path: Path) -> None:
+    """One test, because tracing takes a minute and workers share no fixtures."""
+    out, lines = tmp_path / "bundle", list[str]()
+    returned = export_checkpoint(golden / MODEL, golden / CODEC, out, options=Options(), report=lines.append)
+    assert [line for line in lines if line.startswith("trace")] == [f"trace {stage}" for stage in STAGES]
+    manifest = Bundle.open(out).manifest
+    assert (returned.name, returned.verification) == (manifest.name, manifest.verification)
+    check_what_it_is(out, manifest)
+    check_every_stage_was_verified(manifest)
+    check_it_says_where_it_comes_from(out, manifest, golden)
+    check_weights_are_the_checkpoints_own(out, golden)
+    check_the_backends_agree(out)
 
 
-@pytest.fixture(scope="module")
-def exported(golden: Path, tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> Path:
-    out = tmp_path_factory.mktemp("exported") / "bundle"
-    export_checkpoint(golden / MODEL, golden / CODEC, out, options=Options(), report=lines.append)
-    return out
-
-
-def test_the_bundle_is_whole(exported: Path, lines: list[str]) -> None:
-    manifest = Bundle.open(exported).manifest
+def check_what_it_is(out: Path, manifest: Manifest) -> None:
     assert (manifest.name, manifest.kind) == ("cd_lightning-cd", "cd")
     assert (manifest.parametrisation.name, manifest.sampler.name, manifest.sampler.steps) == (
         "consistency",
@@ -63,53 +61,47 @@ def test_the_bundle_is_whole(exported: Path, lines: list[str]) -> None:
         2,
     )
     assert (manifest.precision.weights, manifest.precision.compute) == ("float32", "float32")
-    assert sorted(path.name for path in exported.iterdir()) == sorted([*manifest.files, "manifest.json"])
-    assert [path.name for path in exported.parent.iterdir()] == ["bundle"]
-    assert [line for line in lines if line.startswith("trace")] == [f"trace {stage}" for stage in STAGES]
+    assert sorted(path.name for path in out.iterdir()) == sorted([*manifest.files, "manifest.json"])
+    assert [path.name for path in out.parent.iterdir()] == ["bundle"]
+    assert manifest.licence.spdx == "LicenseRef-research-only"
+    assert "Do not redistribute this bundle" in manifest.licence.notice
+    assert "CC BY-NC 4.0" in manifest.licence.notice
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_every_stage_was_verified(exported: Path, stage: str) -> None:
-    verification = Bundle.open(exported).manifest.verification
-    assert set(verification["stages"]) == set(STAGES)
-    assert verification["stages"][stage]["snr_db"] >= 60
-    assert 0 < verification["stages"][stage]["max_abs_error"] < 1e-2
+def check_every_stage_was_verified(manifest: Manifest) -> None:
+    assert list(manifest.verification["stages"]) == sorted(STAGES)
+    for stage, result in manifest.verification["stages"].items():
+        assert result["snr_db"] >= 60, stage
+        assert 0 < result["max_abs_error"] < 1e-2, stage
 
 
-def test_it_says_where_it_comes_from(exported: Path, golden: Path) -> None:
-    provenance = Bundle.open(exported).manifest.provenance
+def check_it_says_where_it_comes_from(out: Path, manifest: Manifest, golden: Path) -> None:
+    provenance = manifest.provenance
     for part, name in (("model", MODEL), ("codec", CODEC)):
         assert provenance[part]["file"] == name
         assert provenance[part]["sha256"] == hashlib.sha256((golden / name).read_bytes()).hexdigest()
     assert provenance["model"]["foreign_classes"] == "argparse.Namespace"
     assert provenance["tools"]["torch"] == torch.__version__
-    assert str(golden) not in (exported / "manifest.json").read_text()
+    assert str(golden) not in (out / "manifest.json").read_text()
 
 
-def test_released_weights_are_not_to_be_passed_on(exported: Path) -> None:
-    licence = Bundle.open(exported).manifest.licence
-    assert licence.spdx == "LicenseRef-research-only"
-    assert "Do not redistribute this bundle" in licence.notice
-    assert "CC BY-NC 4.0" in licence.notice
-
-
-def test_it_plays_and_the_backends_agree(exported: Path) -> None:
+def check_the_backends_agree(out: Path) -> None:
     # A whole window is heard first: in silence the encoder's normalisation magnifies float32 rounding.
     context = (0.1 * np.random.default_rng(1).standard_normal(GEOMETRY.window_samples)).astype(np.float32)
     outs = []
     for name in ("onnxruntime", "torch"):
         pace = {"step_frames": 2, "lead_frames": 1}
-        with Engine.open(exported, backend=name, stems=["drums"], threads=1, **pace) as engine:
+        with Engine.open(out, backend=name, stems=["drums"], threads=1, **pace) as engine:
             outs.append(np.stack([engine.step(chunk).audio[0] for chunk in (context, context[:8192])]))
     assert outs[0].shape == (2, 8192)
     assert np.abs(outs[0]).max() > 1e-3
     assert snr_db(outs[1], outs[0]) > 60
 
 
-def test_weights_are_the_checkpoints_own(exported: Path, golden: Path) -> None:
+def check_weights_are_the_checkpoints_own(out: Path, golden: Path) -> None:
     from safetensors.numpy import load_file
 
-    stored = load_file(exported / "weights.safetensors")
+    stored = load_file(out / "weights.safetensors")
     networks = Networks(load_unet(golden / MODEL)[1], load_codec(golden / CODEC)[0])
     for name, tensor in networks.state().items():
         np.testing.assert_array_equal(stored[name], tensor.numpy(), err_msg=name)

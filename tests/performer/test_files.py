@@ -44,6 +44,7 @@ def test_any_rate_any_channels_the_same_length_back(tmp_path: Path, rate: int, c
     if rate == MODEL_HZ:
         np.testing.assert_array_equal(mono, samples.mean(axis=1))
         np.testing.assert_array_equal(recording.fit(mono, MODEL_HZ), mono)
+        np.testing.assert_array_equal(recording.fit(np.append(mono, noise(7)), MODEL_HZ), mono)  # too long: cut behind
 
 
 def test_mono_is_the_mean_of_the_channels() -> None:

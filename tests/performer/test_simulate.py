@@ -164,10 +164,11 @@ def test_stems_and_latents(bundle: Bundle, silent: Any, stems: list[str]) -> Non
     assert generated >= 6 * 4
     assert result.latents.shape == (FRAME, generated)
     # A latent frame is its samples: the columns are the song, in order.
-    first = (result.steps[0].start_samples + result.steps[0].length_samples) // FRAME - result.steps[0].generated_frames
-    got = result.latents.T.reshape(-1)
-    at = WARM - WARM % FRAME - first * FRAME
-    np.testing.assert_array_equal(got[at : at + STEP], clicks(WARM + STEP + FRAME)[first * FRAME + at :][:STEP])
+    first = result.steps[0]
+    origin = first.start_samples + first.length_samples - first.generated_frames * FRAME
+    begin = WARM - WARM % FRAME
+    got = result.latents.T.reshape(-1)[begin - origin :][:STEP]
+    np.testing.assert_array_equal(got, clicks(begin + STEP)[begin:])
 
 
 def test_latents_are_not_kept_unasked(engine: Engine) -> None:

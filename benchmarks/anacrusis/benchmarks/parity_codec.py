@@ -3,16 +3,32 @@
 """Parity of the codec: transforms, encoder, latent pyramid, decoder, and everything between that the set stores.
 
 Latents and waves come from the bundle's `encode` and `decode` stages, the inside from probes of the same modules.
+
+Silence around little sound is ill-conditioned: the rounding of one particular float32 FFT, 120 dB below the signal,
+moves latents further than the limits allow, and an exact transform misses the golden ones too. A latent that misses
+its limit is held to what the two differ by (`plain_encode` in float32 and in float64), and listed apart. A fault of
+ours is not excused by that: it would have to hide below the rounding of a textbook FFT.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from anacrusis.benchmarks.parity_golden import F32, Array, Golden, GoldenArrays, Recorder, golden_noise
+from anacrusis.benchmarks.parity_golden import (
+    F32,
+    Array,
+    Golden,
+    GoldenArrays,
+    Recorder,
+    Tolerance,
+    golden_noise,
+    widened,
+)
 from anacrusis.benchmarks.parity_runners import KIND_OF, Call, Runner, Workbench
 
 ENCODE, DECODE = "m2l_encode.npz", "m2l_decode.npz"
@@ -34,14 +50,19 @@ def check_encode(golden: Golden, bench: Workbench, runner: Runner, recorder: Rec
         audio = crop(signal)
         return stage(audio, np.ones((1, 1, audio.shape[1] // geometry.frame_samples), np.float32))[0]
 
+    def rounding(signals: list[F32]) -> Tolerance:
+        single, double = (plain_encode(bench, precision) for precision in (np.float32, np.float64))
+        return widened((single(crop(signal)[0]), double(crop(signal)[0])) for signal in signals)
+
     signal = (arrays["audio_i16"] / 32768.0).astype(np.float32)
-    recorder.check("latent", arrays, "latent", encode(signal))
-    recorder.check("latent", arrays, "latent_silence", encode(np.zeros_like(signal)))
+    cases = {"latent": [signal], "latent_silence": [np.zeros_like(signal)]}
     for name in arrays:
         if length := re.fullmatch(r"latent_len(\d+)", name):
-            recorder.check("latent", arrays, name, encode(signal[CUT_SAMPLES : CUT_SAMPLES + int(length[1])]))
-    rows = [encode(signal[begin:end]) for begin, end in BATCH_SAMPLES]
-    recorder.check("latent", arrays, "latent_batch2", np.concatenate(rows))
+            cases[name] = [signal[CUT_SAMPLES : CUT_SAMPLES + int(length[1])]]
+    cases["latent_batch2"] = [signal[begin:end] for begin, end in BATCH_SAMPLES]
+    for name, signals in cases.items():
+        got = np.concatenate([encode(row) for row in signals])
+        recorder.conditioned("latent", arrays, name, got, partial(rounding, signals))
     _check_inside_encoder(arrays, bench, runner, recorder, crop(signal))
 
 
@@ -64,6 +85,28 @@ def _check_inside_encoder(
     recorder.check("stft sum", arrays, "stft_frame_abs_sum", sums)
     for name, feature in zip(names, features, strict=True):
         recorder.check("encoder tap", arrays, name, _excerpt(feature))
+
+
+def plain_encode(bench: Workbench, precision: type[np.floating[Any]]) -> Callable[[F32], F32]:
+    """audio [n] -> latent [C, frames]: our encoder on torch behind numpy's FFT, window and FFT in one precision."""
+    import torch
+
+    from anacrusis.engine.networks.stft import Stft
+
+    stft, encoder = Stft(), bench.networks(next(iter(KIND_OF))).codec.encoder
+    window = 0.5 - 0.5 * np.cos(np.arange(stft.n_fft, dtype=precision) * precision(2 * np.pi / stft.n_fft))
+
+    def encode(audio: F32) -> F32:
+        frames = np.lib.stride_tricks.sliding_window_view(audio.astype(precision), stft.n_fft)[:: stft.hop_samples]
+        bins = np.fft.rfft(frames * window.astype(precision))[:, :-1].T
+        size = np.abs(bins)
+        y = stft.scale * bins * np.divide(size**stft.power, size, out=np.zeros_like(size), where=size > 0)
+        with torch.inference_mode():
+            latent = encoder(torch.from_numpy(np.stack([y.real, y.imag])[None].astype(np.float32)))
+        array: F32 = latent[0].numpy()
+        return array
+
+    return encode
 
 
 def _excerpt(tap: Array) -> Array:

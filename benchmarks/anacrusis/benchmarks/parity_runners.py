@@ -44,7 +44,7 @@ class Workbench:
         self.golden, self.directory, self.threads, self.report = golden, directory, threads, report
         self._networks: dict[Kind, Networks] = {}
         self._bundles: dict[tuple[Kind, bool], Bundle] = {}
-        self.exact_cycles: dict[str, Any] = {}  # what `parity_cycles.py` plays once for both backends
+        self.memo: dict[Any, Any] = {}  # what a stage works out once for both backends
 
     def networks(self, tag: str) -> Networks:
         """The U-Net of `unet_{tag}.safetensors` and the codec. Raises CheckpointError or ParityError."""

@@ -37,7 +37,7 @@ def check_schedules(golden: Golden, recorder: Recorder) -> None:
         config = _named(name, KINDS[KIND_OF[tag]][1])
         if name.endswith("_up_down_mid_renoise"):
             sigmas = karras_sigmas(arrays[name].shape[0] + 1, config.sigma_min, config.sigma_max, config.rho)
-            recorder.check("schedule", arrays, name, [dpm2_levels(*pair) for pair in pairwise(sigmas)])
+            recorder.check("step constant", arrays, name, [dpm2_levels(*pair) for pair in pairwise(sigmas)])
         elif "_sigmas" in name:
             if config.name == "dpm2":  # its name says no steps
                 config = replace(config, steps=arrays[name].shape[0] - 1)
