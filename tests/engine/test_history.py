@@ -52,6 +52,16 @@ def test_noise_depends_on_where_not_on_when() -> None:
         assert not np.array_equal(again, one)
 
 
+def test_every_position_and_seed_has_its_own_noise() -> None:
+    places = [(seed, frame) for seed in (0, -1, 2**63, 2**64 - 2) for frame in (-5, -2, -1, 0, 1, 2**40)]
+    drawn = set()
+    for seed, frame in places:
+        out = np.zeros((1, 4), np.float32)
+        PhiloxNoise(seed).frames(0, frame, out)
+        drawn.add(out.tobytes())
+    assert len(drawn) == len(places)
+
+
 def test_noise_is_standard_normal() -> None:
     out = np.zeros((4, 64, 64), np.float32)
     PhiloxNoise(0).latents(0, 3, out)

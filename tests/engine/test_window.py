@@ -173,6 +173,14 @@ def test_impossible_look_ahead(w: float) -> None:
         lead_from_w(WINDOW, 0.25, w)
 
 
+@pytest.mark.parametrize(
+    "change", [{"fade_samples": -1}, {"fade_samples": WINDOW}, {"context_tail_samples": FRAME + 1}]
+)
+def test_impossible_margins(change: dict[str, int]) -> None:
+    with pytest.raises(GeometryError, match="it must be 0 to"):
+        Pace(FRAME, FRAME, **change).validate(M2L)
+
+
 def test_a_shorter_lead_regenerates_what_the_old_one_made() -> None:
     long, short = Pace(16 * FRAME, 16 * FRAME, 882), Pace(16 * FRAME, FRAME, 882)
     (_, before, _), (_, after, _) = run([(long, 3, 0), (short, 1, 0)], contiguous=False)[-2:]

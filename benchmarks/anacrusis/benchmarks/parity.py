@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from anacrusis.benchmarks.parity_codec import DECODE, ENCODE, check_decode, check_encode
+from anacrusis.benchmarks.parity_compare import TOLERANCES, Check, Recorder
 from anacrusis.benchmarks.parity_cycles import SERVERS, check_cycles
-from anacrusis.benchmarks.parity_golden import TOLERANCES, Check, Golden, ParityError, Recorder
+from anacrusis.benchmarks.parity_golden import Golden, ParityError
 from anacrusis.benchmarks.parity_networks import (
     BLOCKS,
     CHECKPOINTS,

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from anacrusis.benchmarks.parity_golden import Array, Golden, Recorder
+from anacrusis.benchmarks.parity_compare import Recorder
+from anacrusis.benchmarks.parity_golden import Array, Golden
 from anacrusis.benchmarks.parity_runners import KIND_OF, Runner, Workbench
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from anacrusis.benchmarks.parity_golden import F32, Array, Golden, GoldenArrays, Recorder
+from anacrusis.benchmarks.parity_compare import Recorder
+from anacrusis.benchmarks.parity_golden import F32, Array, Golden, GoldenArrays
 from anacrusis.benchmarks.parity_runners import KIND_OF, Runner, Workbench
 from anacrusis.engine.sampler import Parametrisation, SamplerConfig, SamplerTable, dpm2_levels, karras_sigmas
 

@@ -35,7 +35,9 @@ class PhiloxNoise:
         self.seed = seed % 2**64
 
     def _fill(self, purpose: int, stem: int, index: int, out: F32) -> None:
-        bits = np.random.Philox(counter=[0, 0, index % 2**64, purpose], key=[self.seed, stem])
+        # As uint64: a list with an entry of 2^63 or more would pass through float64 and lose its low bits.
+        counter = np.array([0, 0, index % 2**64, purpose], np.uint64)
+        bits = np.random.Philox(counter=counter, key=np.array([self.seed, stem], np.uint64))
         np.random.Generator(bits).standard_normal(dtype=np.float32, out=out)
 
     def latents(self, stem: int, cycle: int, out: F32) -> None:

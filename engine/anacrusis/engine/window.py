@@ -89,8 +89,14 @@ class Pace:
                 f"lead of {lead} samples starts before the step that was just heard; "
                 f"the lowest lead is -step = {-s} samples (w >= -1)"
             )
-        if self.fade_samples < 0 or self.context_tail_samples < 0:
-            raise GeometryError("fade and context tail cannot be negative")
+        if not 0 <= self.fade_samples <= geometry.window_samples // 2:
+            raise GeometryError(
+                f"fade of {self.fade_samples} samples; it must be 0 to {geometry.window_samples // 2} (half a window)"
+            )
+        if not 0 <= self.context_tail_samples <= frame:
+            raise GeometryError(
+                f"context tail of {self.context_tail_samples} samples; it must be 0 to a frame ({frame})"
+            )
         heard = window - ceil_div(lead + s, frame) - 1
         if heard < 1:
             raise GeometryError(

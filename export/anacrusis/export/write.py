@@ -9,6 +9,7 @@ there whole or not at all.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -56,14 +57,26 @@ class Weights:
 
     def __init__(self, tensors: Mapping[str, NDArray[np.generic]]) -> None:
         self.tensors: dict[str, NDArray[np.generic]] = {n: np.ascontiguousarray(t) for n, t in tensors.items()}
+        self._stored = {next(iter(self.tensors.values())).dtype} if self.tensors else set()
+        self._name_of = {self._content(t): n for n, t in reversed(self.tensors.items())}
 
-    def place(self, stage: str, name: str, values: NDArray[np.generic]) -> str:
-        """Where `values`, initializer `name` of a stage, is stored; a constant of the graph gets a name of its own."""
-        known = self.tensors.get(name)
-        if known is not None and known.shape == values.shape and np.array_equal(known, values.astype(known.dtype)):
-            return name
-        own = f"graph.{stage}.{name}"
-        self.tensors[own] = np.ascontiguousarray(values)
+    @staticmethod
+    def _content(values: NDArray[np.generic]) -> tuple[str, bytes]:
+        return str(values.dtype), hashlib.sha256(np.ascontiguousarray(values).tobytes()).digest()
+
+    def place(self, stage: str, values: ir.Value, array: NDArray[np.generic]) -> str:
+        """The name under which an initializer's bytes are stored, whatever its shape there.
+
+        The tracer reshapes some weights (a norm's gain becomes [C, 1, 1]); those are the bytes already there.
+        A constant that is no weight is stored under a name of its own.
+        """
+        for dtype in (array.dtype, *self._stored):
+            narrow = array.astype(dtype)
+            if np.array_equal(narrow.astype(array.dtype), array) and self._content(narrow) in self._name_of:
+                return self._name_of[self._content(narrow)]
+        own = f"graph.{stage}.{values.name}"
+        self.tensors[own] = np.ascontiguousarray(array)
+        self._name_of[self._content(array)] = own
         return own
 
     def save(self, path: Path) -> dict[str, tuple[int, int]]:
@@ -85,7 +98,7 @@ def write_graphs(directory: Path, models: Mapping[str, ir.Model], weights: Weigh
     """Write weights and graphs. Weights stored in another type than a graph computes in get a Cast in front."""
     places = {
         stage: {
-            value.name: weights.place(stage, str(value.name), value.const_value.numpy())
+            value.name: weights.place(stage, value, value.const_value.numpy())
             for value in model.graph.initializers.values()
             if value.const_value is not None and value.const_value.nbytes >= EXTERNAL_BYTES
         }
@@ -97,11 +110,11 @@ def write_graphs(directory: Path, models: Mapping[str, ir.Model], weights: Weigh
         for name, place in places[stage].items():
             value = model.graph.initializers[str(name)]
             stored = weights.tensors[place]
+            assert value.const_value is not None
+            shape = ir.Shape([int(d) for d in value.const_value.shape.numpy()])
             offset, length = spans[place]
             dtype = ir.DataType.from_numpy(stored.dtype)
-            tensor = ir.ExternalTensor(
-                WEIGHTS, offset, length, dtype, name=place, shape=ir.Shape(stored.shape), base_dir=str(directory)
-            )
+            tensor = ir.ExternalTensor(WEIGHTS, offset, length, dtype, name=place, shape=shape, base_dir=str(directory))
             if dtype == value.dtype:
                 value.const_value = tensor
             else:
@@ -110,6 +123,8 @@ def write_graphs(directory: Path, models: Mapping[str, ir.Model], weights: Weigh
             model.graph.insert_before(model.graph[0], node)
         model.producer_name, model.producer_version = "anacrusis", ""
         model.doc_string = None
+        model.metadata_props.clear()
+        model.graph.metadata_props.clear()
         for node in model.graph:  # stack traces of the exporting machine do not belong in a bundle
             node.metadata_props.clear()
             node.doc_string = None

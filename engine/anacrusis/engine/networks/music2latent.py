@@ -74,16 +74,14 @@ class FrequencyAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         batch, channels, freq, time = x.shape
-        h = self.norm(x).permute(0, 3, 2, 1)  # [B, time, freq, C]
-        qkv = F.linear(h, self.mha.in_proj_weight, self.mha.in_proj_bias)
-        qkv = qkv.reshape(batch, time, freq, 3, self.heads, channels // self.heads)
-        q, k, v = qkv.permute(3, 0, 1, 4, 2, 5).unbind(0)  # each [B, time, heads, freq, C / heads]
+        # Both projections as 1 x 1 convolutions: the weights are used as they are stored.
+        qkv = F.conv2d(self.norm(x), self.mha.in_proj_weight[:, :, None, None], self.mha.in_proj_bias)
+        qkv = qkv.reshape(batch, 3, self.heads, channels // self.heads, freq, time)
+        q, k, v = qkv.permute(1, 0, 5, 2, 4, 3).unbind(0)  # each [B, time, heads, freq, C / heads]
         logits = torch.matmul(q, k.transpose(-1, -2)) * math.sqrt(self.heads / channels)
         h = torch.matmul(torch.softmax(logits, dim=-1), v)
-        h = h.transpose(2, 3).reshape(batch, time, freq, channels)
-        h = F.linear(h, self.mha.out_proj.weight, self.mha.out_proj.bias)
-        out: Tensor = x + h.permute(0, 3, 2, 1)
-        return out
+        h = h.permute(0, 2, 4, 3, 1).reshape(batch, channels, freq, time)
+        return x + F.conv2d(h, self.mha.out_proj.weight[:, :, None, None], self.mha.out_proj.bias)
 
 
 class ResBlock(nn.Module):
