@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from anacrusis.benchmarks.parity_compare import FLOAT32_FFT, Recorder, Tolerance, widened
+from anacrusis.benchmarks.parity_compare import DRAWS, FLOAT32_FFT, Recorder, Tolerance, widened
 from anacrusis.benchmarks.parity_golden import F32, Array, Golden, GoldenArrays, golden_noise
 from anacrusis.benchmarks.parity_runners import KIND_OF, Call, Runner, Workbench
 
@@ -43,8 +43,9 @@ def check_encode(golden: Golden, bench: Workbench, runner: Runner, recorder: Rec
         return stage(audio, np.ones((1, 1, audio.shape[1] // geometry.frame_samples), np.float32))[0]
 
     def rounding(signals: list[F32]) -> Tolerance:
-        exact, rounded = exact_encode(bench), exact_encode(bench, rounding=FLOAT32_FFT)
-        return widened((exact(crop(signal)[0]), rounded(crop(signal)[0])) for signal in signals)
+        exact, *rounded = (encode_behind_fft(bench, draw) for draw in (None, *DRAWS))
+        audio = [crop(signal)[0] for signal in signals]
+        return widened((exact(row), encode(row)) for row in audio for encode in rounded)
 
     signal = (arrays["audio_i16"] / 32768.0).astype(np.float32)
     cases = {"latent": [signal], "latent_silence": [np.zeros_like(signal)]}
@@ -79,25 +80,25 @@ def _check_inside_encoder(
         recorder.check("encoder tap", arrays, name, _excerpt(feature))
 
 
-def exact_encode(bench: Workbench, *, rounding: float = 0.0) -> Callable[[F32], F32]:
-    """audio [n] -> latent [C, frames]: our encoder on torch behind a float64 FFT.
+def encode_behind_fft(bench: Workbench, draw: int | None) -> Callable[[F32], F32]:
+    """audio [n] -> latent [C, frames]: our encoder on torch behind a float64 FFT, exact where draw is None.
 
-    rounding: seeded noise on every bin, relative to the root mean square of its frame's bins.
+    Else rounded as a float32 transform is: a float32 window, and seeded noise of FLOAT32_FFT on every bin.
     """
     import torch
 
     from anacrusis.engine.networks.stft import Stft
 
     stft, encoder = Stft(), bench.networks(next(iter(KIND_OF))).codec.encoder
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(stft.n_fft) / stft.n_fft)
+    phase: Array = 2 * np.pi * np.arange(stft.n_fft) / stft.n_fft
+    window: Array = 0.5 - 0.5 * np.cos(phase if draw is None else phase.astype(np.float32))
 
     def encode(audio: F32) -> F32:
         frames = np.lib.stride_tricks.sliding_window_view(audio.astype(np.float64), stft.n_fft)[:: stft.hop_samples]
         bins = np.fft.rfft(frames * window)[:, :-1]
-        if rounding:
-            draws = np.random.Generator(np.random.Philox(key=0)).standard_normal((2, *bins.shape)) / np.sqrt(2)
-            rms = np.sqrt(np.mean(np.abs(bins) ** 2, axis=1, keepdims=True))
-            bins = bins + rounding * rms * (draws[0] + 1j * draws[1])
+        if draw is not None:
+            re, im = np.random.Generator(np.random.Philox(key=draw)).standard_normal((2, *bins.shape)) / np.sqrt(2)
+            bins = bins + FLOAT32_FFT * np.sqrt(np.mean(np.abs(bins) ** 2, axis=1, keepdims=True)) * (re + 1j * im)
         size = np.abs(bins)
         y = stft.scale * bins * np.divide(size**stft.power, size, out=np.zeros_like(size), where=size > 0)
         spectrum = np.stack([y.real.T, y.imag.T])[None].astype(np.float32)

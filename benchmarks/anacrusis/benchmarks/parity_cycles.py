@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from anacrusis.benchmarks.parity_codec import exact_encode
-from anacrusis.benchmarks.parity_compare import FLOAT32_FFT, Recorder, Tolerance, widened
+from anacrusis.benchmarks.parity_codec import encode_behind_fft
+from anacrusis.benchmarks.parity_compare import DRAWS, Recorder, Tolerance, widened
 from anacrusis.benchmarks.parity_golden import F32, Array, Golden, GoldenArrays, ParityError
 from anacrusis.benchmarks.parity_recording import GoldenNoise, RecordingBackend, sha16
 from anacrusis.benchmarks.parity_runners import KIND_OF, Runner, TorchRunner, Workbench
@@ -67,18 +67,18 @@ def _check_handed(player: _Player, runner: Runner, recorder: Recorder) -> None:
 def _rounding(player: _Player, name: str, bench: Workbench) -> Tolerance:
     """How far an array's quantity moves with the transform's rounding, at worst in its case (one cycle is a lottery).
 
-    Zero for what does not depend on the transform.
+    Zero where the transform plays no part.
     """
     case, leaf = player.case_of(name), name.rsplit("/", 1)[1]
     if (player.tag, case) not in bench.memo:
-        bench.report(f"play {player.arrays.name} {case} with an exact and a rounded transform")
+        bench.report(f"play {player.arrays.name} {case} with an exact and {len(DRAWS)} rounded transforms")
         bench.memo[player.tag, case] = [
-            player.play(TorchRunner(bench), _behind(exact_encode(bench, rounding=rounding)), only=case)
-            for rounding in (0.0, FLOAT32_FFT)
+            player.play(TorchRunner(bench), _behind(encode_behind_fft(bench, draw)), only=case)
+            for draw in (None, *DRAWS)
         ]
-    exact, rounded = bench.memo[player.tag, case]
+    exact, *rounded = bench.memo[player.tag, case]
     like = [n for n, (quantity, _) in exact.items() if n.rsplit("/", 1)[1] == leaf and quantity.startswith("cycle")]
-    return widened((exact[n][1], rounded[n][1]) for n in like) if like else Tolerance(0.0)
+    return widened((exact[n][1], played[n][1]) for n in like for played in rounded)
 
 
 def _behind(encode: Callable[[F32], F32]) -> Encode:

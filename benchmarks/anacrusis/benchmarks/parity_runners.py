@@ -11,7 +11,7 @@ Not covered: float16 bundles and other devices; this is about the arithmetic of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 
 from anacrusis.benchmarks.parity_golden import F32, Golden, ParityError
-from anacrusis.engine.bundle import Bundle, Manifest
+from anacrusis.engine.bundle import STAGES, Bundle, Manifest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,7 +34,8 @@ StageName = Literal["encode", "embed", "denoise", "decode"]
 
 # How the golden set's files name the two kinds of model.
 KIND_OF: dict[str, Kind] = {"diff": "diffusion", "cd": "cd"}
-CODEC_STAGES = ("encode", "decode")
+CODEC_STAGES: tuple[StageName, ...] = ("encode", "decode")
+UNET_STAGES: tuple[StageName, ...] = ("embed", "denoise")
 
 
 class Workbench:
@@ -43,7 +44,8 @@ class Workbench:
     def __init__(self, golden: Golden, directory: Path, *, threads: int, report: Report) -> None:
         self.golden, self.directory, self.threads, self.report = golden, directory, threads, report
         self._networks: dict[Kind, Networks] = {}
-        self._bundles: dict[tuple[Kind, bool], Bundle] = {}
+        self._bundles: dict[tuple[Kind, frozenset[StageName]], Bundle] = {}
+        self._traced: dict[tuple[str, str], Path] = {}  # (codec or kind, stage) -> its graph
         self.memo: dict[Any, Any] = {}  # what a stage works out once for both backends
 
     def networks(self, tag: str) -> Networks:
@@ -61,37 +63,45 @@ class Workbench:
             self._networks[kind] = Networks(unet, codec)
         return self._networks[kind]
 
-    def bundle(self, tag: str, *, graphs: bool) -> Bundle:
-        """The bundle of one model. Without graphs it is only what the torch backend reads, and takes no tracing."""
-        kind = KIND_OF[tag]
-        if graphs and (kind, True) not in self._bundles:
-            self._bundles[kind, True] = self._write(tag, kind, graphs=True)
-        if not graphs and not self._bundles.keys() & {(kind, True), (kind, False)}:
-            self._bundles[kind, False] = self._write(tag, kind, graphs=False)
-        return self._bundles.get((kind, True)) or self._bundles[kind, False]
+    def bundle(self, tag: str, stages: Collection[StageName] = ()) -> Bundle:
+        """The bundle of one model with at least the graphs of `stages` (the torch backend reads none).
 
-    def _write(self, tag: str, kind: Kind, *, graphs: bool) -> Bundle:
+        Only with all four has it been opened as an engine opens it, hashes and all.
+        """
+        kind = KIND_OF[tag]
+        for (of, have), bundle in self._bundles.items():
+            if of == kind and have.issuperset(stages):
+                return bundle
+        bundle = self._write(tag, kind, stages)
+        self._bundles[kind, frozenset(stages)] = bundle
+        return bundle
+
+    def _write(self, tag: str, kind: Kind, stages: Collection[StageName]) -> Bundle:
         import onnx_ir as ir
 
         from anacrusis.export.export import GEOMETRY
         from anacrusis.export.graphs import stage_specs, stage_to_onnx
         from anacrusis.export.write import Weights, new_bundle_directory, write_graphs, write_manifest
 
-        networks, out = self.networks(tag), self.directory / f"{kind}-{'graphs' if graphs else 'weights'}"
-        manifest = self.manifest(tag)
-        traced = next((bundle for (_, whole), bundle in self._bundles.items() if whole), None)
+        networks, manifest = self.networks(tag), self.manifest(tag)
+        out = self.directory / "-".join((kind, *sorted(stages)))
+        graphs: dict[str, ir.Model] = {}
         with new_bundle_directory(out) as directory:
-            models = {}
-            for spec in stage_specs(networks, GEOMETRY) if graphs else ():
-                if traced is not None and spec.name in CODEC_STAGES:  # both models come with the same codec
-                    models[spec.name] = ir.load(traced.stage(spec.name))
+            for spec in stage_specs(networks, GEOMETRY) if stages else ():
+                if spec.name not in stages:
                     continue
-                self.report(f"trace {spec.name} ({kind})")
-                models[spec.name] = stage_to_onnx(spec)
+                # Both models come with the same codec.
+                owner = "codec" if spec.name in CODEC_STAGES else kind
+                if (owner, spec.name) in self._traced:
+                    graphs[spec.name] = ir.load(self._traced[owner, spec.name])
+                    continue
+                self.report(f"trace {spec.name} ({owner})")
+                graphs[spec.name] = stage_to_onnx(spec)
+                self._traced[owner, spec.name] = out / f"{spec.name}.onnx"
             arrays = {name: tensor.detach().numpy() for name, tensor in networks.state().items()}
-            write_graphs(directory, models, Weights(arrays))
+            write_graphs(directory, graphs, Weights(arrays))
             write_manifest(directory, manifest)
-        return Bundle.open(out) if graphs else Bundle(out, manifest, "")
+        return Bundle.open(out) if graphs.keys() >= set(STAGES) else Bundle(out, manifest, "")
 
     def manifest(self, tag: str) -> Manifest:
         """What the exporter would say of this model, but for where it came from."""
@@ -150,7 +160,7 @@ class TorchRunner:
         return self._call(module.eval(), unpacked=len(example))
 
     def bundle(self, tag: str) -> Bundle:
-        return self._bench.bundle(tag, graphs=False)
+        return self._bench.bundle(tag)
 
     def hand_on(self, backend: Any) -> None:
         from anacrusis.benchmarks.parity_modules import HandOn
@@ -196,7 +206,7 @@ class OnnxRunner:
         self.stage = cache(self._stage)
 
     def bundle(self, tag: str) -> Bundle:
-        return self._bench.bundle(tag, graphs=True)
+        return self._bench.bundle(tag, CODEC_STAGES + UNET_STAGES)
 
     def compile(self, key: str, module: nn.Module, *example: F32, dynamic: tuple[Any, ...] | None = None) -> Call:
         module.eval()
@@ -211,22 +221,29 @@ class OnnxRunner:
     def _trace(
         self, key: str, module: nn.Module, example: tuple[F32, ...], names: list[str], dynamic: tuple[Any, ...] | None
     ) -> Any:
-        import onnx_ir as ir
         import torch
 
         from anacrusis.benchmarks.parity_modules import Functional
-        from anacrusis.export.graphs import to_onnx
+        from anacrusis.export.contract import OPSET
+        from anacrusis.export.graphs import _quiet
 
         state = {name: tensor.detach() for name, tensor in module.state_dict().items()}
         tensors = tuple(torch.from_numpy(np.array(a, np.float32)) for a in example)
-        model = to_onnx(
-            Functional(module),
-            (state, *tensors),
-            inputs=(*(f"weight.{name}" for name in state), *names),
-            dynamic=None if dynamic is None else (dict.fromkeys(state, None), dynamic),
-        )
+        with _quiet(), torch.no_grad():
+            # Not optimised: that takes half of the exporter's time, and ONNX Runtime optimises what it opens.
+            program = torch.onnx.export(
+                Functional(module),
+                (state, *tensors),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[*(f"weight.{name}" for name in state), *names],
+                dynamic_shapes=None if dynamic is None else (dict.fromkeys(state, None), dynamic),
+                optimize=False,
+                verbose=False,
+            )
+        assert program is not None
         path = self._bench.directory / f"{key}.onnx"
-        ir.save(model, path)
+        program.save(path)
         return self._open(path)
 
     def hand_on(self, backend: Any) -> None:
@@ -253,7 +270,8 @@ class OnnxRunner:
         return open_session(path, provider="CPUExecutionProvider", threads=self._bench.threads)
 
     def _stage(self, tag: str, name: StageName) -> Call:
-        session = self._open(self.bundle(tag).stage(name))
+        stages = CODEC_STAGES if name in CODEC_STAGES else UNET_STAGES
+        session = self._open(self._bench.bundle(tag, stages).stage(name))
         return _session_call(session, [value.name for value in session.get_inputs()], {})
 
 
