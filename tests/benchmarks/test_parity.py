@@ -7,6 +7,7 @@ All stages run through torch; through ONNX Runtime only what traces in seconds. 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import json
@@ -20,11 +21,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anacrusis.benchmarks import parity_sampling
 from anacrusis.benchmarks.parity import HOST, STAGES, ParityReport, run_parity
-from anacrusis.benchmarks.parity_compare import TOLERANCES, Check, Tolerance, compare, widened
-from anacrusis.benchmarks.parity_golden import ParityError, golden_noise
-from anacrusis.benchmarks.parity_sampling import _kept_columns, _named
+from anacrusis.benchmarks.parity_compare import TOLERANCES, Check, Recorder, Tolerance, compare, widened
+from anacrusis.benchmarks.parity_golden import Golden, ParityError, golden_noise
+from anacrusis.benchmarks.parity_runners import OnnxRunner, Workbench
+from anacrusis.benchmarks.parity_sampling import _kept_columns, _named, check_samplers
 from anacrusis.engine.errors import MissingExtraError
 from anacrusis.engine.sampler import SamplerConfig
 
@@ -105,11 +106,45 @@ def test_onnxruntime_matches_blocks(golden: Path) -> None:
     assert report.passed, report.table()
 
 
-def test_onnxruntime_matches_samplers_on_a_bundles_graphs(golden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parity_sampling, "SAMPLERS", {"cd": "sampler_cd.npz"})  # the other takes a trace of its own
-    report = run_parity(golden, backends=("onnxruntime",), stages=("samplers",))
-    assert report.passed, report.table()
-    assert sum(check.quantity == "sampler output" for check in report.checks) > 1
+def test_onnxruntime_matches_samplers_of_both_models_on_one_graph(golden: Path, tmp_path: Path) -> None:
+    """The stages traced once, with their weights as inputs; a full run takes the graphs of both bundles."""
+    import torch
+    from torch import Tensor, nn
+
+    from anacrusis.engine.networks.stages import DenoiseStage, EmbedStage
+
+    class Denoise(nn.Module):
+        def __init__(self, stage: DenoiseStage) -> None:
+            super().__init__()
+            self.stage = stage
+
+        def forward(self, *args: Tensor) -> tuple[Tensor, Tensor]:
+            out: tuple[Tensor, Tensor] = self.stage(*args[:7], list(args[7:]))
+            return out
+
+    class OneGraph(OnnxRunner):
+        def __init__(self, bench: Workbench) -> None:
+            super().__init__(bench)
+            self.stage = functools.cache(self.probe)
+
+        def probe(self, tag: str, name: str) -> Any:
+            unet = bench.networks(tag).unet
+            example = {"sigma": np.ones(1, np.float32), "label": np.zeros((1, unet.config.label_dim), np.float32)}
+            if name == "embed":
+                return self.compile(name, EmbedStage(unet), *example.values())
+            latent = np.zeros((1, unet.config.resolution, unet.config.resolution), np.float32)
+            with torch.inference_mode():
+                cond = EmbedStage(unet)(*map(torch.from_numpy, example.values()))
+            module = Denoise(DenoiseStage(unet))
+            keep, row = latent[:, :1], np.ones(8, np.float32)
+            return self.compile(name, module, *[latent] * 5, keep, row, *(bias.numpy() for bias in cond))
+
+    opened = Golden.open(golden)
+    checks: list[Check] = []
+    bench = Workbench(opened, tmp_path, threads=1, report=lambda _: None)
+    check_samplers(opened, bench, OneGraph(bench), Recorder("samplers", "onnxruntime", checks.append))
+    assert not [check for check in checks if not check.passed]
+    assert {check.array.partition(":")[0] for check in checks} == {"sampler_cd.npz", "sampler_diff.npz"}
 
 
 @pytest.mark.parametrize(("array", "by"), [("wide/out", 1e-3), ("m2l_res1d/out", 1e-3), ("down/out", math.nan)])
@@ -188,7 +223,7 @@ def test_a_directory_of_something_else_is_one_line(tmp_path: Path, text: str | N
 def test_a_file_of_something_else_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "blocks.npz").write_bytes(b"no zip")
     Copy(tmp_path).hash()
-    with pytest.raises(ParityError, match="not an .npz"):
+    with pytest.raises(ParityError, match=r"not an \.npz"):
         run_parity(tmp_path, backends=("torch",), stages=("blocks",))
 
 

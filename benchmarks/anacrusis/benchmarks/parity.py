@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from anacrusis.benchmarks.parity_codec import DECODE, ENCODE, check_decode, check_encode
-from anacrusis.benchmarks.parity_compare import TOLERANCES, Check, Recorder
+from anacrusis.benchmarks.parity_compare import ILL_CONDITIONED, TOLERANCES, WIDENED, Check, Recorder
 from anacrusis.benchmarks.parity_cycles import SERVERS, check_cycles
 from anacrusis.benchmarks.parity_golden import Golden, ParityError
 from anacrusis.benchmarks.parity_networks import (
@@ -107,6 +107,7 @@ class ParityReport:
                 "worst_array": worst.array,
                 "max_abs": _finite(worst.max_abs),
                 "limit": worst.limit,
+                "ill_conditioned": _arrays(check for check in checks if check.quantity == ILL_CONDITIONED),
                 "ok": all(check.passed for check in checks),
             }
         summary = {
@@ -144,6 +145,11 @@ class ParityReport:
             f"limit {c.limit:.3g}, {c.ratio:.3g} of it"
             for c in self.misses
         ]
+        if any(check.quantity == ILL_CONDITIONED for check in self.checks):
+            lines.append(
+                f"{ILL_CONDITIONED}: beyond the limit stated with the set, within {WIDENED:g} times what one float32 "
+                "rounding of the encoder's transform moves them by"
+            )
         lines += [f"UNREAD {name}: no stage knows this array" for name in self.unread]
         return "\n".join(line.rstrip() for line in lines)
 

@@ -45,6 +45,8 @@ class Tolerance:
         return np.asarray(self.max_abs)
 
 
+ILL_CONDITIONED = "ill-conditioned"
+
 # Every tolerance, by the quantity it is for.
 TOLERANCES: dict[str, Tolerance] = {
     # README: "Suggested float32 limits: 1e-4 for networks and samplers".
@@ -83,7 +85,7 @@ TOLERANCES: dict[str, Tolerance] = {
     "golden context, latent": Tolerance(1e-3, rms=1e-4),
     "golden context, audio": Tolerance(1e-4),
     # Not these numbers but `widened`, only where a limit above was missed.
-    "ill-conditioned": Tolerance(0.0),
+    ILL_CONDITIONED: Tolerance(0.0),
     # Sums of up to 264,600 float32 magnitudes: rounding of the terms only.
     "abs sum": Tolerance(1e-5, scale="element", floor=1e-9),
     # Integers, labels and text: the error counts entries that differ.
@@ -183,13 +185,14 @@ class Recorder:
         self, quantity: str, arrays: GoldenArrays, name: str, got: ArrayLike, tolerance: Callable[[], Tolerance]
     ) -> None:
         """As `check`, but what misses its limit is held to `tolerance()` where that is wider, and listed apart."""
-        base, label = TOLERANCES[quantity], f"{arrays.name}:{name}"
-        if self._compared(quantity, label, got, arrays[name], base).passed:
-            return self.check(quantity, arrays, name, got)
+        base, label, want = TOLERANCES[quantity], f"{arrays.name}:{name}", arrays[name]
+        if self._compared(quantity, label, got, want, base).passed:
+            self.record(quantity, label, got, want)
+            return
         measured = tolerance()
         wider = Tolerance(max(base.max_abs, measured.max_abs), rms=max(base.rms or 0.0, measured.rms or 0.0))
-        excused = self._compared(quantity, label, got, arrays[name], wider).passed
-        return self.record("ill-conditioned" if excused else quantity, label, got, arrays[name], wider)
+        excused = self._compared(quantity, label, got, want, wider).passed
+        self.record(ILL_CONDITIONED if excused else quantity, label, got, want, wider)
 
     def _compared(
         self, quantity: str, label: str, got: ArrayLike, want: ArrayLike, tolerance: Tolerance | None

@@ -106,24 +106,11 @@ class Workbench:
     def manifest(self, tag: str) -> Manifest:
         """What the exporter would say of this model, but for where it came from."""
         from anacrusis.engine.bundle import Licence, Precision
-        from anacrusis.export.export import GEOMETRY, KINDS, STEMS
+        from anacrusis.export.export import manifest_of
 
-        networks, (parametrisation, sampler) = self.networks(tag), KINDS[KIND_OF[tag]]
-        return Manifest(
-            name=f"golden-{tag}",
-            kind=KIND_OF[tag],
-            parametrisation=parametrisation,
-            sampler=sampler,
-            stems=STEMS,
-            sample_rate_hz=44100,
-            geometry=GEOMETRY,
-            latent_channels=networks.codec.config.latent_channels,
-            decoder_noise_shape=networks.decoder_noise_shape,
-            trained_masked_frames=(),
-            precision=Precision("float32", "float32"),
-            licence=Licence("Apache-2.0", "Golden weights: drawn at random, untrained."),
-            files={},
-        )
+        licence = Licence("Apache-2.0", "Golden weights: drawn at random, untrained.")
+        precision = Precision("float32", "float32")
+        return manifest_of(self.networks(tag), f"golden-{tag}", KIND_OF[tag], precision, licence, {})
 
 
 class Runner(Protocol):

@@ -34,8 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     options = build_parser().parse_args(arguments)
-    level = logging.INFO if options.verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(name)s: %(message)s", stream=sys.stderr)
+    _log_to_stderr(logging.INFO if options.verbose else logging.WARNING)
     try:
         code: int = options.run(options)
     except AnacrusisError as error:
@@ -45,6 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"anacrusis {options.command}: interrupted; nothing was left half-written", file=sys.stderr)
         return 130
     return code
+
+
+def _log_to_stderr(level: int) -> None:
+    """Our own loggers only; libraries narrate as they are set up to."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    logger = logging.getLogger("anacrusis")
+    logger.handlers = [handler]
+    logger.setLevel(level)
 
 
 if __name__ == "__main__":

@@ -117,20 +117,12 @@ def export_seeded(size: Size, kind: Kind, seed: int, out: Path, *, options: Opti
     return _export(networks, f"{size}-{kind}", kind, SEEDED, provenance, out, options, report)
 
 
-def _export(
-    networks: Networks,
-    name: str,
-    kind: Kind,
-    licence: Licence,
-    provenance: dict[str, Any],
-    out: Path,
-    options: Options,
-    report: Report,
+def manifest_of(
+    networks: Networks, name: str, kind: Kind, precision: Precision, licence: Licence, provenance: dict[str, Any]
 ) -> Manifest:
+    """What the released models are, said of these networks. `files` is filled when the bundle is written."""
     parametrisation, sampler = KINDS[kind]
-    compute, stored = TYPES[options.precision], TYPES[options.stored or options.precision]
-    tools = {package: version(package) for package in ("anacrusis", "torch", "onnx", "onnxscript")}
-    manifest = Manifest(
+    return Manifest(
         name=name,
         kind=kind,
         parametrisation=parametrisation,
@@ -141,11 +133,27 @@ def _export(
         latent_channels=networks.codec.config.latent_channels,
         decoder_noise_shape=networks.decoder_noise_shape,
         trained_masked_frames=TRAINED_MASKED_FRAMES,
-        precision=Precision(_type_name(stored), _type_name(compute)),
+        precision=precision,
         licence=licence,
         files={},
-        provenance={**provenance, "tools": tools},
+        provenance=provenance,
     )
+
+
+def _export(
+    networks: Networks,
+    name: str,
+    kind: Kind,
+    licence: Licence,
+    provenance: dict[str, Any],
+    out: Path,
+    options: Options,
+    report: Report,
+) -> Manifest:
+    compute, stored = TYPES[options.precision], TYPES[options.stored or options.precision]
+    tools = {package: version(package) for package in ("anacrusis", "torch", "onnx", "onnxscript")}
+    precision = Precision(_type_name(stored), _type_name(compute))
+    manifest = manifest_of(networks, name, kind, precision, licence, {**provenance, "tools": tools})
     with new_bundle_directory(out, force=options.force) as directory:
         traced = networks
         if compute == torch.float16:
