@@ -39,9 +39,11 @@ class _Transform(nn.Module):
             raise ValueError(f"n_fft must be {COARSE * FINE} and a multiple of the hop, not {n_fft}, {hop_samples}")
         self.hop_samples, self.n_fft, self.scale, self.power = hop_samples, n_fft, scale, power
         self.blocks = n_fft // hop_samples
-        window = torch.from_numpy(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft))
+        # Computed in float32, as the original's is: rounded from double it differs in the last place, and nearly
+        # silent bins show it.
+        window = torch.hann_window(n_fft, dtype=torch.float32, device="cpu")
         self.window: Tensor
-        self.register_buffer("window", window.float(), persistent=False)
+        self.register_buffer("window", window, persistent=False)
 
     def _constant(self, name: str, value: Tensor) -> None:
         self.register_buffer(name, value.contiguous(), persistent=False)
