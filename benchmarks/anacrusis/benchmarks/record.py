@@ -10,12 +10,12 @@ import platform
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from anacrusis.engine.doctor import package_versions
 from anacrusis.engine.paths import REPOSITORY
 
 
@@ -28,12 +28,6 @@ def quantiles_ms(seconds: Sequence[float]) -> dict[str, float]:
 
 def conditions(threads: int, packages: Sequence[str] = ("numpy", "onnxruntime", "torch")) -> dict[str, Any]:
     """Commit, machine, library versions, load before the run."""
-    found: dict[str, str | None] = {}
-    for name in packages:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _git("rev-parse", "--short", "HEAD"),
@@ -43,7 +37,7 @@ def conditions(threads: int, packages: Sequence[str] = ("numpy", "onnxruntime", 
         "load_1min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "python": platform.python_version(),
         "threads": threads,
-        **found,
+        **package_versions(packages),
     }
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -72,14 +72,19 @@ class Diagnosis:
         return rows
 
 
-def diagnose(bundle: Path | None) -> Diagnosis:
-    """Probe everything; never raises on a broken machine or bundle. Takes seconds where torch is installed."""
+def package_versions(names: Iterable[str]) -> dict[str, str | None]:
+    """Installed version of each distribution, None for one that is not installed. Imports none of them."""
     found: dict[str, str | None] = {}
-    for name in PACKAGES:
+    for name in names:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = None
+    return found
+
+
+def diagnose(bundle: Path | None) -> Diagnosis:
+    """Probe everything; never raises on a broken machine or bundle. Takes seconds where torch is installed."""
     error = notice = None
     if bundle is not None:
         try:
@@ -91,7 +96,7 @@ def diagnose(bundle: Path | None) -> Diagnosis:
         python=platform.python_version(),
         cores=os.cpu_count() or 1,
         threads=default_threads(),
-        packages=found,
+        packages=package_versions(PACKAGES),
         rungs=tuple(RungState(rung.name, rung.what, rung.probe()) for rung in RUNGS),
         bundle=None if bundle is None else str(bundle),
         bundle_error=error,
