@@ -12,14 +12,22 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-FOLDERS = {"engine": "engine", "export": "export", "performer": "max", "cli": "cli", "benchmarks": "benchmarks"}
+FOLDERS = {
+    "engine": "engine",
+    "export": "export",
+    "server": "server",
+    "performer": "max",
+    "cli": "cli",
+    "benchmarks": "benchmarks",
+}
 # Room -> rooms it may import (DESIGN: engine knows nobody; no circles).
 MAY_IMPORT = {
     "engine": set[str](),
     "export": {"engine"},
-    "performer": {"engine"},
-    "benchmarks": {"engine", "export", "performer"},
-    "cli": {"engine", "export", "performer", "benchmarks"},
+    "server": {"engine"},
+    "performer": {"engine", "server"},
+    "benchmarks": {"engine", "export", "server", "performer"},
+    "cli": {"engine", "export", "server", "performer", "benchmarks"},
 }
 LICENCE_LINE = "# SPDX-" + "License-Identifier:"  # in two parts: the licence checker reads this file too
 TORCH_MAY_BE_IMPORTED_IN = (
@@ -53,6 +61,18 @@ def test_a_room_imports_only_what_it_may(room: str) -> None:
         assert known - {room} <= MAY_IMPORT[room], f"{file.relative_to(REPOSITORY)} knows too much"
 
 
+def test_the_performer_knows_the_wire_and_nothing_else_of_the_server() -> None:
+    for file in sorted((REPOSITORY / "max" / "anacrusis").rglob("*.py")):
+        known = {name for name in imports(file) if name.startswith("anacrusis.server")}
+        assert all(name.startswith("anacrusis.server.wire") for name in known), file
+
+
+def test_the_wire_knows_no_engine_but_its_errors() -> None:
+    for file in sorted((REPOSITORY / "server" / "anacrusis" / "server" / "wire").rglob("*.py")):
+        known = {name for name in imports(file) if name.startswith("anacrusis.")}
+        assert all(name.startswith(("anacrusis.server.wire", "anacrusis.engine.errors")) for name in known), file
+
+
 def test_torch_is_imported_only_where_it_may_be() -> None:
     for file in sources():
         name = file.relative_to(REPOSITORY).as_posix()
@@ -61,7 +81,9 @@ def test_torch_is_imported_only_where_it_may_be() -> None:
             assert not heavy, f"{name} imports {heavy} when it is imported"
 
 
-@pytest.mark.parametrize("module", ["engine", "performer.simulate", "performer.plot", "cli.main", "benchmarks.parity"])
+@pytest.mark.parametrize(
+    "module", ["engine", "server.server", "performer.simulate", "performer.plot", "cli.main", "benchmarks.parity"]
+)
 def test_importing_a_room_needs_no_heavy_library(module: str) -> None:
     code = f"import sys, anacrusis.{module}; print([m for m in sys.modules if m in {HEAVY}])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

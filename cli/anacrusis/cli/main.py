@@ -13,10 +13,10 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from anacrusis.cli import doctor, export, parity, simulate
+from anacrusis.cli import doctor, export, parity, serve, simulate
 from anacrusis.engine.errors import AnacrusisError
 
-COMMANDS = (simulate, export, parity, doctor)
+COMMANDS = (serve, simulate, export, parity, doctor)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -29,6 +29,8 @@ F32 = NDArray[np.float32]
 
 # Latent frames kept, in windows: a lead may shrink by nearly two windows and still find its history.
 LATENT_WINDOWS = 3
+# A loudspeaker's friend: music is within 1; what is four times as loud is a network gone astray.
+PEAK_LIMIT = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ class Step:
 
     audio [stems, n] float32: samples [start_samples, start_samples + n) of the epoch. headroom [stems, F]: the
     fade_samples before them, for the player's crossfade. nfe: network evaluations run (0: emitted from the
-    decode held). latents [stems, C, frames]: a copy only when asked for.
+    decode held). latents [stems, C, frames]: a copy only when asked for. concealed: stems whose networks gave
+    something not finite or above PEAK_LIMIT, and which are silent in this step instead.
     """
 
     audio: F32
@@ -51,6 +54,7 @@ class Step:
     masked_frames: int
     times: StageTimes
     latents: F32 | None = None
+    concealed: tuple[str, ...] = ()
 
     def __array__(self, dtype: object = None, copy: bool | None = None) -> NDArray[np.float32]:
         """The audio, so that a step can be used where an array is wanted."""
@@ -146,6 +150,32 @@ class Cycle:
         self._context.fill_zeros(max(self._now, self._now + samples - self._context.capacity), samples)
         self._now += samples
 
+    def hear(self, context: F32) -> None:
+        """Let time pass heard but unanswered (a dropped step): context [n] is remembered, nothing is written.
+
+        What is owed for that time is generated with the next step. Raises as `step` does.
+        """
+        context = self._checked(context)
+        self._context.write(self._now, context)
+        self._now += context.shape[0]
+
+    def again(self) -> Step:
+        """Write the step that is owed for `now` once more, from fresh noise. Time does not move."""
+        return self._answer(np.zeros(0, np.float32))
+
+    def recent(self) -> dict[str, F32]:
+        """Copies of the last window: context_audio [n], generated_audio [stems, n], generated_latent [stems, C, f]."""
+        geometry = self._geometry
+        window, frames = geometry.window_samples, geometry.window_frames
+        ends = (self._now, self._held.emit_end, self._held.generated) if self._held is not None else (self._now, 0, 0)
+        context = np.zeros(window, np.float32)
+        generated = np.zeros((len(self.stems), window), np.float32)
+        latents = np.zeros((len(self.stems), self.manifest.latent_channels, frames), np.float32)
+        self._context.read(ends[0] - window, context)
+        self._emitted.read(ends[1] - window, generated)
+        self._latents.read(ends[2] // geometry.frame_samples - frames, latents)
+        return {"context_audio": context, "generated_audio": generated, "generated_latent": latents}
+
     def step(self, context: F32) -> Step:
         """Hear the newest samples, context [n] float32, and write what `pace` owes for the new `now`.
 
@@ -153,17 +183,26 @@ class Cycle:
         context that is empty, not one-dimensional, longer than the window or not finite; the state is then
         unchanged.
         """
+        return self._answer(self._checked(context))
+
+    def _answer(self, context: F32) -> Step:
         begin = time.perf_counter()
-        context = self._checked(context)
         now = self._now + context.shape[0]
         plan = plan_cycle(self._geometry, self.pace, now, self._held, contiguous=self._contiguous)
         self._context.write(self._now, context)
         times = StageTimes()
-        nfe = 0
+        nfe, good = 0, self._all_good
         if plan.decode:
-            times, nfe = self._run(plan)
-        audio, headroom = self._emit(plan)
-        self._now, self._held = now, plan.held_after()
+            times, nfe, good = self._run(plan)
+        audio, headroom = self._emit(plan, good)
+        self._now = now
+        if good.any():
+            self._held = plan.held_after()
+        elif self._held is not None:
+            # Nothing new was kept: the next step decodes, and generates what this one owed.
+            self._held = replace(self._held, decode_start=self._held.decode_end, emit_end=plan.emit_end)
+        else:
+            self._needs_silence = True
         latents = self._window_latents(plan) if self._keep_latents else None
         networks_ms = times.total_ms
         times.host_ms = (time.perf_counter() - begin) * 1e3 - networks_ms
@@ -179,6 +218,7 @@ class Cycle:
             masked_frames=plan.masked_frames,
             times=times,
             latents=latents,
+            concealed=tuple(stem for stem, ok in zip(self.stems, good, strict=True) if not ok),
         )
 
     # -- inside ---------------------------------------------------------------------------------------------
@@ -200,7 +240,7 @@ class Cycle:
             manifest.decoder_noise_shape,
             frames=geometry.window_frames,
         )
-        self.stems = stems
+        self.stems, self._all_good = stems, np.ones(len(stems), np.bool_)
         inputs = self._pipeline.inputs
         inputs.audio[...] = 0.0
         inputs.heard[...] = 1.0
@@ -235,7 +275,8 @@ class Cycle:
             raise AudioError("context has samples that are not finite; check the input device or file")
         return context
 
-    def _run(self, plan: CyclePlan) -> tuple[StageTimes, int]:
+    def _run(self, plan: CyclePlan) -> tuple[StageTimes, int, NDArray[np.bool_]]:
+        """(times, NFE, [stems] which of them gave something that may be played)."""
         geometry, inputs = self._geometry, self._pipeline.inputs
         frame, frames = geometry.frame_samples, geometry.window_frames
         assert self._ahead is not None
@@ -260,11 +301,18 @@ class Cycle:
         outputs = self._pipeline.cycle(
             generate=bool(new), decode_first=first - plan.window_start // frame, decode_frames=decoded
         )
+        # max and min carry NaN and infinity along, and need no temporary array.
+        low, high = outputs.audio.min(axis=1), outputs.audio.max(axis=1)
+        good = (np.maximum(-low, high) <= PEAK_LIMIT) & np.isfinite(outputs.latents).all(axis=(1, 2))
         if new:
-            self._latents.write(plan.generate_start // frame, outputs.latents[:, :, frames - new :])
+            if good.any():
+                fresh = outputs.latents[:, :, frames - new :]
+                if not good.all():  # the others go on; what was unusable becomes the silence that is heard
+                    fresh = np.where(good[:, None, None], fresh, self._silence[None, :, frames - new :])
+                self._latents.write(plan.generate_start // frame, fresh)
             self._cycle += 1
         self._decoded, self._decoded_start = outputs.audio, plan.decode_start
-        return outputs.times, self._table.nfe if new else 0
+        return outputs.times, self._table.nfe if new else 0, good
 
     def _fill_context(self, plan: CyclePlan) -> None:
         """The window's audio: heard up to `now`, zeros in the unknown future and the STFT tail."""
@@ -273,8 +321,11 @@ class Cycle:
         self._context.read(plan.window_start, audio[:heard])
         audio[heard:] = 0.0
 
-    def _emit(self, plan: CyclePlan) -> tuple[F32, F32]:
-        """(audio, headroom) of the plan. Headroom older than the decode's margin was emitted already."""
+    def _emit(self, plan: CyclePlan, good: NDArray[np.bool_]) -> tuple[F32, F32]:
+        """(audio, headroom) of the plan. Headroom older than the decode's margin was emitted already.
+
+        A stem that is not good is silent, headroom included: the player's crossfade into it is the fade-out.
+        """
         assert self._decoded is not None
         rows, fade = len(self.stems), plan.emit_start - plan.fade_start
         length = plan.emit_end - plan.emit_start
@@ -286,6 +337,8 @@ class Cycle:
         out[:, start - plan.fade_start :] = self._decoded[:, offset : offset + plan.emit_end - start]
         silent = min(max(plan.origin - plan.fade_start, 0), fade)
         out[:, :silent] = 0.0
+        if not good.all():
+            out[~good] = 0.0
         audio, headroom = out[:, fade:], out[:, :fade]
         self._emitted.write(plan.emit_start, audio)
         return audio, headroom

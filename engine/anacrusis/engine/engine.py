@@ -100,6 +100,14 @@ class Engine:
         """Hear context [n] float32 mono at the bundle's rate; get the next step of every stem."""
         return self.cycle.step(context)
 
+    def hear(self, context: F32) -> None:
+        """Hear context [n] and write nothing: a step that is dropped. Time moves on."""
+        self.cycle.hear(context)
+
+    def again(self) -> Step:
+        """The newest step once more, from fresh noise."""
+        return self.cycle.again()
+
     def set_pace(self, pace: Pace | UpstreamPace) -> None:
         """Another step or lead from the next step on (`make_pace` builds one).
 

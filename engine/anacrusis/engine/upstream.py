@@ -144,15 +144,38 @@ class UpstreamCycle:
     def skip(self, samples: int) -> None:
         """The original does not notice a lost step: nothing moves."""
 
+    def hear(self, context: F32) -> None:
+        """Let a step pass heard but unanswered: written to its slot, and everything moves on.
+
+        The original overwrites the slot and does not move; that loses a step and displaces the rest.
+        """
+        self._write(context)
+        _shift_left(self.context_audio, self.pace.step_samples)
+        _shift_left(self.generated_latent, self.pace.columns(self._geometry))
+        self._now += self.pace.step_samples
+
+    def again(self) -> Step:
+        """Predict with whatever is in the buffers, shift included, as the original does on `/predict`."""
+        return self.step(np.zeros(0, np.float32))
+
+    def recent(self) -> dict[str, F32]:
+        """Copies: context_audio [T], generated_latent [C, columns]."""
+        return {"context_audio": self.context_audio.copy(), "generated_latent": self.generated_latent.copy()}
+
+    def _write(self, context: F32) -> None:
+        pace = self.pace
+        context = np.asarray(context, np.float32)
+        n = pace.step_samples
+        if context.ndim != 1 or context.shape[0] > n or not np.isfinite(context).all():
+            raise AudioError(f"context must be at most {n} finite mono samples, not {list(context.shape)}")
+        self.context_audio[pace.write_index : pace.write_index + context.shape[0]] = context
+
     def step(self, context: F32) -> Step:
         """context [step_samples] float32 -> the audio the original would send, at the place it claims."""
         begin = time.perf_counter()
         pace, geometry, inputs = self.pace, self._geometry, self._pipeline.inputs
-        context = np.asarray(context, np.float32)
         n, columns = pace.step_samples, pace.columns(geometry)
-        if context.ndim != 1 or context.shape[0] > n or not np.isfinite(context).all():
-            raise AudioError(f"context must be at most {n} finite mono samples, not {list(context.shape)}")
-        self.context_audio[pace.write_index : pace.write_index + context.shape[0]] = context
+        self._write(context)
 
         self._noise.latents(self._stem, self._cycle, self._draws[:, 0])
         inputs.audio[0] = self.context_audio[: geometry.encode_samples]

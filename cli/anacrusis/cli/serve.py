@@ -1,0 +1,166 @@
+# SPDX-FileCopyrightText: 2026 The Anacrusis authors
+# SPDX-License-Identifier: Apache-2.0
+"""`anacrusis serve --bundle DIR`"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from anacrusis.cli.common import add_backend_options, add_bundle_option, bundle_of
+
+# The original's --device, as rungs of the ladder to try in order.
+DEVICES = {
+    "auto": ("auto",),
+    "cpu": ("onnxruntime",),
+    "cuda": ("onnxruntime-cuda", "torch-cuda"),
+    "mps": ("torch-mps",),
+}
+
+
+def add_parser(commands: Any) -> None:
+    parser = commands.add_parser(
+        "serve",
+        help="the live server: the released Max external, or `anacrusis client`, talks to it",
+        description="Listens for the released external's OSC over UDP and answers with the next step of each stem that "
+        "is asked for. The first five options are the original server's, in both spellings.",
+    )
+    add_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Every option of the server; the scripts in max/compat share them."""
+    original = parser.add_argument_group("as the original server")
+    original.add_argument(
+        "--server_ip",
+        "--server-ip",
+        metavar="IP",
+        help="address to bind (default: loopback, or all for a remote client)",
+    )
+    original.add_argument("--client_ip", "--client-ip", default="127.0.0.1", metavar="IP", help="where replies go")
+    original.add_argument("--serverport", "--server-port", type=int, default=7000, metavar="PORT", help="(7000)")
+    original.add_argument("--clientport", "--client-port", type=int, default=8000, metavar="PORT", help="(8000)")
+    original.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:0 or mps (default auto: the ladder)")
+    add_bundle_option(parser)
+    add_backend_options(parser)
+    parser.add_argument(
+        "--window-samples",
+        type=int,
+        metavar="T",
+        help="the client's T (default: 264600 or the bundle's, as its steps tell)",
+    )
+    parser.add_argument("--token", default="", help="a client that says hello with it is admitted from any address")
+    parser.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="NET",
+        help="also admit this address or network; repeat for more",
+    )
+    parser.add_argument(
+        "--print-dir", type=Path, metavar="DIR", help="let /print write there (default: it writes nothing)"
+    )
+    parser.add_argument("--sampler-steps", type=int, help="override the bundle's (consistency: 1 or 2)")
+    parser.add_argument("--seed", type=int, default=1234)
+    parser.add_argument("--context-tail-samples", type=int, default=0, help="must be heard beyond a frame to use it")
+    parser.add_argument(
+        "--compat", choices=("native", "upstream"), default="native", help="upstream: the original's cycle"
+    )
+    parser.add_argument("--json", action="store_true", help="last line of stdout: what was counted, as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    from anacrusis.engine.bundle import Bundle
+    from anacrusis.engine.engine import Engine
+    from anacrusis.server.server import Server, ServerConfig
+
+    logging.getLogger("anacrusis").setLevel(min(logging.INFO, logging.getLogger("anacrusis").level))
+    bundle = Bundle.open(bundle_of(options))
+    backend = backend_of(options)
+    window = options.window_samples
+    upstream = options.compat == "upstream"
+
+    def open_engine() -> Engine:
+        return Engine.open(
+            bundle,
+            backend=backend,
+            stems=bundle.manifest.stems[:1],
+            r=0.25,
+            window_samples=window if upstream else None,
+            context_tail_samples=0 if upstream else options.context_tail_samples,
+            sampler_steps=options.sampler_steps,
+            seed=options.seed,
+            threads=options.threads,
+            compat=options.compat,
+        )
+
+    config = ServerConfig(
+        bind_ip=options.server_ip,
+        port=options.serverport,
+        client_ip=options.client_ip,
+        client_port=options.clientport,
+        allow=tuple(options.allow),
+        token=options.token,
+        windows=() if window is None else (window,),
+        dump=options.print_dir,
+        context_tail_samples=options.context_tail_samples,
+        positions=not upstream,
+    )
+    server = Server(bundle, open_engine, config)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: server.request_stop())
+    manifest = bundle.manifest
+    host, port = server.address
+    print(f"{manifest.name}: {manifest.licence.notice}", file=sys.stderr)
+    print(
+        f"listening on {host}:{port}, replies to {options.client_ip}:{options.clientport}; loading the model",
+        file=sys.stderr,
+        flush=True,
+    )
+    ended = True
+    try:
+        server.start()
+        while not server.wait(0.5):  # a wait without end would not see a signal on Windows
+            pass
+    finally:
+        ended = server.stop()
+    counted = server.report()
+    print(
+        f"stopped: {counted['answered']} steps answered, {counted['late']} late, {counted['dropped']} dropped, "
+        f"{counted['concealed_context_samples']} samples of context concealed, {counted['malformed']} malformed",
+        file=sys.stderr,
+    )
+    if options.json:
+        print(json.dumps(counted, separators=(",", ":")), flush=True)
+    if not ended:  # a cycle is still running in a library's code; nothing is left to save
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+    return 0
+
+
+def backend_of(options: argparse.Namespace) -> str:
+    """--backend, or the first rung of --device that this machine has. Raises BackendError."""
+    from anacrusis.engine.errors import BackendError
+    from anacrusis.engine.ladder import RUNGS
+
+    if options.backend != "auto":
+        return str(options.backend)
+    kind = options.device.split(":", 1)[0]
+    if kind not in DEVICES:
+        raise BackendError(f"--device {options.device} is not known; choose {', '.join(DEVICES)} (or see --backend)")
+    reasons = []
+    for name in DEVICES[kind]:
+        reason = None if name == "auto" else next(rung for rung in RUNGS if rung.name == name).probe()
+        if reason is None:
+            return name
+        reasons.append(f"{name}: {reason}")
+    raise BackendError(f"--device {options.device} cannot be had here ({'; '.join(reasons)}); leave it out")

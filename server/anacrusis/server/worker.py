@@ -1,0 +1,341 @@
+# SPDX-FileCopyrightText: 2026 The Anacrusis authors
+# SPDX-License-Identifier: Apache-2.0
+"""The engine thread: owns the engine, answers the newest step, hears the ones before it.
+
+Work comes in order through a mailbox. Where several steps wait, the older ones are heard and dropped, so that time
+never slips and the newest is answered; results of an epoch that has ended are discarded.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from anacrusis.engine.cycle import Step
+from anacrusis.engine.engine import Engine
+from anacrusis.engine.errors import AnacrusisError, GeometryError
+from anacrusis.engine.upstream import UpstreamPace
+from anacrusis.engine.window import Pace
+from anacrusis.server.assembler import ReadyStep
+from anacrusis.server.clocks import Counters, Recent
+from anacrusis.server.controls import Controls
+from anacrusis.server.dump import write_dump
+from anacrusis.server.sender import Reply, Sender
+from anacrusis.server.wire import extension, messages
+
+_log = logging.getLogger("anacrusis.server")
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Open the engine if it is not open; begin an epoch with these controls."""
+
+    epoch: int
+    controls: Controls
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """A new epoch: silence behind."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Bind these stems before a step needs them."""
+
+    controls: Controls
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Answer the newest step once more (`/predict`)."""
+
+    epoch: int
+    batch: int
+    controls: Controls
+
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """Write what is remembered into a directory (`/print`)."""
+
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Set `done` when everything before it was computed and sent."""
+
+    done: threading.Event
+
+
+Work = Fence | Load | Begin | Prepare | Again | Dump | ReadyStep | None
+
+
+class Worker:
+    """`put`, `ready`, `budget_s` from any thread; the rest is its own thread's.
+
+    open_engine may raise AnacrusisError; `/load_model` then tries again.
+    """
+
+    def __init__(
+        self,
+        open_engine: Callable[[], Engine],
+        sender: Sender,
+        counters: Counters,
+        *,
+        context_tail_samples: int = 0,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._open_engine, self._sender, self._counters, self._clock = open_engine, sender, counters, clock
+        self._context_tail_samples = context_tail_samples
+        self._mail: queue.SimpleQueue[Work] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._engine: Engine | None = None
+        self._epoch = 0
+        self._step: ReadyStep | None = None  # the newest step heard in this epoch
+        self._cycles, self._sends = Recent(), Recent()
+        self.state, self.state_text = "loading", ""
+        self.current_epoch = 0  # set by the receiving thread: results of any other are discarded
+        self.opened: Future[None] = Future()
+
+    # -- any thread -------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, work: Work) -> None:
+        self._mail.put(work)
+
+    def stop(self, timeout_s: float) -> bool:
+        """True if the thread ended; a long cycle may outlast the timeout."""
+        self._mail.put(None)
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def settle(self, timeout_s: float) -> bool:
+        """Wait until all work put so far was done and its replies are sent. False on a timeout."""
+        done = threading.Event()
+        self.put(Fence(done))
+        return done.wait(timeout_s)
+
+    @property
+    def budget_s(self) -> float:
+        """The longest that a cycle and its sending took of late."""
+        return self._cycles.worst_s() + self._sends.worst_s()
+
+    # -- engine thread ----------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        self._open()
+        while True:
+            works = [self._mail.get()]
+            while not self._mail.empty():
+                works.append(self._mail.get())
+            last_step = max((i for i, work in enumerate(works) if isinstance(work, ReadyStep)), default=-1)
+            for index, work in enumerate(works):
+                if work is None:
+                    self._close()
+                    return
+                try:
+                    self._do(work, newest=index == last_step)
+                except Exception as error:  # the next step must be answered whatever became of this one
+                    self._counters.failed += 1
+                    _log.error("%s failed: %s: %s", type(work).__name__, type(error).__name__, _one_line(error))
+
+    def _do(self, work: Work, *, newest: bool) -> None:
+        if isinstance(work, Fence):
+            self._sender.fence(work.done)
+        elif isinstance(work, Load):
+            self._open()
+            self._prepare(work.controls)
+            self._begin(work.epoch)
+        elif isinstance(work, Begin):
+            self._begin(work.epoch)
+        elif isinstance(work, Prepare):
+            self._prepare(work.controls)
+        elif isinstance(work, Dump) and self._engine is not None:
+            write_dump(work.directory, self._engine.cycle.recent(), self._engine.bundle.manifest.sample_rate_hz)
+        elif isinstance(work, Again) and self._engine is not None:
+            self._answer_again(work, self._engine)
+        elif isinstance(work, ReadyStep) and self._engine is not None:
+            if work.epoch != self._epoch:
+                self._begin(work.epoch)
+            self._take(work, self._engine, newest=newest)
+
+    def _open(self) -> None:
+        if self._engine is not None:
+            return
+        self._say_state("loading", "")
+        try:
+            self._engine = self._open_engine()
+        except AnacrusisError as error:
+            self._say_state("failed", str(error))
+            _log.error("the model did not load: %s", error)
+            if not self.opened.done():
+                self.opened.set_exception(error)
+            return
+        self._say_state("ready", self._engine.backend.name)
+        if not self.opened.done():
+            self.opened.set_result(None)
+
+    def _close(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+
+    def _say_state(self, state: str, text: str) -> None:
+        self.state, self.state_text = state, text
+        self._sender.tell(extension.ModelState(state, text))
+
+    def _begin(self, epoch: int) -> None:
+        if self._engine is not None and epoch != self._epoch:
+            self._engine.reset()
+        self._epoch, self._step = epoch, None
+
+    def _prepare(self, controls: Controls) -> None:
+        engine = self._engine
+        if engine is not None and controls.stems and controls.stems != engine.cycle.stems:
+            engine.set_stems(controls.stems)
+
+    def _take(self, step: ReadyStep, engine: Engine, *, newest: bool) -> None:
+        if step.skip_samples:
+            engine.skip(step.skip_samples)
+        self._step = step
+        if not (newest and step.predict) or step.epoch != self.current_epoch:
+            _hear(engine, step)
+            self._drop(step.batch, "a newer step was complete", step.epoch)
+            return
+        if not step.controls.stems:
+            _hear(engine, step)
+            self._sender.say(messages.SERVER_PREDICTED)
+            return
+        try:
+            self._set_pace(step, engine)
+        except GeometryError as error:
+            _hear(engine, step)
+            self._drop(step.batch, str(error), step.epoch)
+            _log.warning("batch %d gets no reply: %s", step.batch, error)
+            return
+        begin = self._clock()
+        try:
+            self._prepare(step.controls)
+            result = engine.step(step.audio)
+        except Exception:
+            _hear(engine, step)  # time moves on
+            self._drop(step.batch, "the engine failed", step.epoch)
+            raise
+        self._cycles.add(self._clock() - begin)
+        self._reply(step, result)
+
+    def _answer_again(self, work: Again, engine: Engine) -> None:
+        """The same place, anew; before any step there is nothing to answer but silence, which the original does too."""
+        step = self._step
+        controls = work.controls
+        if step is None:
+            silent = np.zeros(0, np.float32)
+            now = self._clock()
+            s = controls.step_samples(engine.bundle.manifest.geometry.window_samples)
+            lead = int(controls.w * s)
+            step = ReadyStep(
+                work.epoch, work.batch, 0, 0, silent, max(s, 1), lead, (), now, now, math.inf, controls, predict=True
+            )
+        if not controls.stems:
+            self._sender.say(messages.SERVER_PREDICTED)
+            return
+        self._set_pace(step, engine)
+        self._prepare(controls)
+        self._reply(step, engine.again())
+
+    def _set_pace(self, step: ReadyStep, engine: Engine) -> None:
+        manifest = engine.bundle.manifest
+        fade = step.controls.fade_samples(manifest.sample_rate_hz)
+        if isinstance(engine.cycle.pace, UpstreamPace):
+            pace = engine.cycle.pace
+            engine.set_pace(UpstreamPace(step.controls.r, step.controls.w, fade, pace.window_samples))
+        else:
+            engine.set_pace(Pace(step.step_samples, step.lead_samples, fade, self._context_tail_samples))
+
+    def _reply(self, step: ReadyStep, result: Step) -> None:
+        if step.epoch != self.current_epoch:
+            return  # a reset came while the networks ran
+        self._counters.answered += 1
+        for stem in result.concealed:
+            self._counters.concealed_replies += 1
+            _log.warning("batch %d: %s was not finite or too loud; silence instead", step.batch, stem)
+            length = result.audio.shape[1]
+            self._sender.tell(extension.Concealed(step.batch, stem, 0, length))
+        begin = self._clock()
+
+        def on_sent(complete: bool) -> None:
+            sent = self._clock()
+            self._sends.add(sent - begin)
+            self._account(step, result, sent, complete)
+
+        audio = np.concatenate([result.headroom, result.audio], axis=1)
+        self._sender.submit(Reply(step.epoch, step.batch, result.stems, audio, step.controls.package, on_sent))
+
+    def _account(self, step: ReadyStep, result: Step, sent_s: float, complete: bool) -> None:
+        """Sending thread: the three clocks of one step."""
+        counters, times = self._counters, result.times
+        margin_ms = 1e3 * (step.deadline_s - sent_s)
+        if not complete:
+            self._say_dropped(step.batch, "a newer step came before it was sent", step.epoch)
+            return
+        if margin_ms < 0:
+            counters.late += 1
+            self._sender.tell(extension.Late(step.batch, -margin_ms))
+        if step.controls.verbose:
+            _log.info(
+                "batch %d: encode %.1f, denoise %.1f (%d NFE), decode %.1f, host %.1f ms; margin %.1f ms",
+                *(step.batch, times.encode_ms, times.denoise_ms, result.nfe, times.decode_ms, times.host_ms, margin_ms),
+            )
+        self._sender.tell(
+            extension.StepStatus(
+                batch=step.batch,
+                stems=len(result.stems),
+                nfe=result.nfe,
+                assemble_ms=1e3 * (step.t_ready_s - step.t_first_s),
+                encode_ms=times.encode_ms,
+                denoise_ms=times.denoise_ms,
+                decode_ms=times.decode_ms,
+                host_ms=times.host_ms,
+                margin_ms=margin_ms,
+                late=counters.late,
+                dropped=counters.dropped + counters.abandoned,
+                concealed_context_samples=counters.concealed_context_samples,
+                concealed_replies=counters.concealed_replies,
+                refused=counters.refused,
+            )
+        )
+
+    def _drop(self, batch: int, reason: str, epoch: int) -> None:
+        self._counters.dropped += 1
+        self._say_dropped(batch, reason, epoch)
+
+    def _say_dropped(self, batch: int, reason: str, epoch: int) -> None:
+        if epoch == self.current_epoch:
+            self._sender.say(messages.batch_dropped(batch))
+            self._sender.tell(extension.Dropped(batch, reason))
+
+
+def _hear(engine: Engine, step: ReadyStep) -> None:
+    """Time moves on, whatever the step holds."""
+    try:
+        engine.hear(step.audio)
+    except AnacrusisError:
+        engine.skip(step.audio.shape[0])
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
