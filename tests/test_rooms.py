@@ -56,9 +56,15 @@ def imports(file: Path, *, top_level: bool = False) -> set[str]:
 
 @pytest.mark.parametrize("room", FOLDERS)
 def test_a_room_imports_only_what_it_may(room: str) -> None:
-    for file in sorted((REPOSITORY / FOLDERS[room]).rglob("*.py")):
+    for file in sorted((REPOSITORY / FOLDERS[room] / "anacrusis").rglob("*.py")):
         known = {name.split(".")[1] for name in imports(file) if name.startswith("anacrusis.")}
         assert known - {room} <= MAY_IMPORT[room], f"{file.relative_to(REPOSITORY)} knows too much"
+
+
+@pytest.mark.parametrize("name", ["server.py", "server_CD.py"])
+def test_the_original_s_script_names_lead_to_the_front_door(name: str) -> None:
+    file = REPOSITORY / "max" / "compat" / name
+    assert {module for module in imports(file) if module.startswith("anacrusis")} == {"anacrusis.cli.main"}
 
 
 def test_the_performer_knows_the_wire_and_nothing_else_of_the_server() -> None:

@@ -185,7 +185,7 @@ def test_arguments_that_do_not_fit_their_tags(tags: str, values: tuple[Any, ...]
 EXTENSIONS: list[extension.Extension] = [
     extension.ClientHello(1, 8000, "secret"),
     extension.StepPosition(3, 1 << 40, 65536, 4096),
-    extension.ServerHello(1, "0.1", 44100, 4096, 262144, "bass,drums", "tiny", "ab" * 32, "Apache-2.0", "ready"),
+    extension.ServerHello(1, "0.1", 44100, 4096, 262144, "bass,drums", "tiny", "ab" * 32, "Apache-2.0", "ready", 9),
     extension.ModelState("failed", "no such file"),
     extension.NewEpoch(2, "reset"),
     extension.StepStatus(7, 1, 2, 1.5, 2.5, 3.5, 4.5, 0.5, -3.0, 1, 2, 3, 4, 5),

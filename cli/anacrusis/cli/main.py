@@ -13,10 +13,10 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from anacrusis.cli import doctor, export, parity, serve, simulate
+from anacrusis.cli import client, doctor, export, parity, serve, simulate
 from anacrusis.engine.errors import AnacrusisError
 
-COMMANDS = (serve, simulate, export, parity, doctor)
+COMMANDS = (serve, client, simulate, export, parity, doctor)
 
 
 def build_parser() -> argparse.ArgumentParser:

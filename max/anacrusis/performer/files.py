@@ -32,6 +32,11 @@ class Recording:
         out = _resample(mean, self.rate_hz, rate_hz)
         return out if out.shape[0] else np.zeros(1, np.float32)
 
+    def channels(self, rate_hz: int) -> F32:
+        """[m, channels] float32, each channel at another rate; at least one sample."""
+        out = np.ascontiguousarray(_resample(self.samples, self.rate_hz, rate_hz))
+        return out if out.shape[0] else np.zeros((1, self.samples.shape[1]), np.float32)
+
     def fit(self, mono: F32, rate_hz: int) -> F32:
         """[n] float32: a mono signal at `rate_hz` brought to this recording's rate and exact length."""
         back = _resample(mono, rate_hz, self.rate_hz)

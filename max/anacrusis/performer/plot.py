@@ -5,16 +5,21 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from anacrusis.engine.errors import AudioError, MissingExtraError
 from anacrusis.performer.simulate import F32, Simulation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+F64 = NDArray[np.float64]
 
 HEARD, LEAD, STEP = "#4c72b0", "#dd8452", "#55a868"
 STAGES = {"encode_ms": "#4c72b0", "denoise_ms": "#dd8452", "decode_ms": "#55a868", "host_ms": "#937860"}
@@ -48,7 +53,7 @@ def plot_simulation(path: Path, simulation: Simulation, context: F32, title: str
 
     marked = _marked_step(simulation)
     axis = next(remaining)
-    _waveform(axis, context, rate, "0.35")
+    waveform(axis, context, rate, "0.35")
     axis.set_title("context, as heard", loc="left", fontsize=9)
     now, start, end = (
         (marked.now_samples / rate),
@@ -57,17 +62,12 @@ def plot_simulation(path: Path, simulation: Simulation, context: F32, title: str
     )
     for stem, audio in zip(simulation.stems, simulation.audio, strict=True):
         axis = next(remaining)
-        _waveform(axis, audio, rate, STEP)
+        waveform(axis, audio, rate, STEP)
         axis.set_title(f"{stem}, as written", loc="left", fontsize=9)
     for axis in axes[: 1 + len(simulation.stems), 0]:
         for step in simulation.steps:
             axis.axvline(step.start_samples / rate, color="0.8", linewidth=0.5, zorder=0)
-        step_s = simulation.step_samples / rate
-        axis.axvspan(now - step_s, now, color=HEARD, alpha=0.15, label="newest step heard")
-        if start != now:
-            axis.axvspan(min(now, start), max(now, start), color=LEAD, alpha=0.15, label="lead")
-        axis.axvspan(start, end, color=STEP, alpha=0.2, label="step written")
-        axis.axvline(now, color="k", linewidth=0.9, label="now")
+        mark_step(axis, now - simulation.step_samples / rate, now, start, end)
         axis.set_xlim(0, context.shape[0] / rate)
         axis.set_ylabel("amplitude")
     axes[0, 0].legend(loc="lower right", bbox_to_anchor=(1, 1), fontsize=7, ncols=4, frameon=False)
@@ -82,6 +82,13 @@ def plot_simulation(path: Path, simulation: Simulation, context: F32, title: str
         axis.set_ylabel("channel")
         figure.colorbar(image, ax=axis, pad=0.01)
     _stage_times(next(remaining), simulation)
+    save(figure, path)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write and close. Raises AudioError where it cannot be written."""
+    from matplotlib import pyplot
+
     try:
         figure.savefig(path, dpi=110)
     except (OSError, ValueError) as error:
@@ -90,12 +97,21 @@ def plot_simulation(path: Path, simulation: Simulation, context: F32, title: str
         pyplot.close(figure)
 
 
+def mark_step(axis: Axes, heard_from_s: float, now_s: float, start_s: float, end_s: float) -> None:
+    """Shade one cycle's windows: what it heard last, its lead, what it wrote."""
+    axis.axvspan(heard_from_s, now_s, color=HEARD, alpha=0.15, label="newest step heard")
+    if start_s != now_s:
+        axis.axvspan(min(now_s, start_s), max(now_s, start_s), color=LEAD, alpha=0.15, label="lead")
+    axis.axvspan(start_s, end_s, color=STEP, alpha=0.2, label="step written")
+    axis.axvline(now_s, color="k", linewidth=0.9, label="now")
+
+
 def _marked_step(simulation: Simulation) -> Any:
     """The step whose windows are shaded: one in the middle, where the window is full of music."""
     return simulation.steps[len(simulation.steps) // 2]
 
 
-def _waveform(axis: Axes, samples: F32, rate_hz: int, color: str) -> None:
+def waveform(axis: Axes, samples: F32, rate_hz: int, color: str) -> None:
     """Minimum and maximum per column, so that no click is lost to decimation."""
     block = max(1, -(-samples.shape[0] // POINTS))
     padded = np.pad(samples, (0, -samples.shape[0] % block)).reshape(-1, block)
@@ -104,16 +120,22 @@ def _waveform(axis: Axes, samples: F32, rate_hz: int, color: str) -> None:
 
 
 def _stage_times(axis: Axes, simulation: Simulation) -> None:
-    at = np.array([step.now_samples for step in simulation.steps]) / simulation.sample_rate_hz
-    width = 0.8 * simulation.step_samples / simulation.sample_rate_hz
-    bottom = np.zeros(len(at))
-    for name, color in STAGES.items():
-        height = np.array([step.times_ms[name] for step in simulation.steps])
-        axis.bar(at, height, width, bottom=bottom, color=color, label=name.removesuffix("_ms"))
-        bottom += height
-    step_ms = 1e3 * simulation.step_samples / simulation.sample_rate_hz
-    axis.axhline(step_ms, color="k", linestyle="--", linewidth=0.9, label=f"step lasts {step_ms:.0f} ms")
+    rate = simulation.sample_rate_hz
+    at = np.array([step.now_samples for step in simulation.steps]) / rate
+    times = {name: [step.times_ms[name] for step in simulation.steps] for name in STAGES}
     nfe = max(step.nfe for step in simulation.steps)
+    stage_bars(axis, at, simulation.step_samples / rate, times, nfe)
+
+
+def stage_bars(axis: Axes, at_s: F64, step_s: float, times_ms: Mapping[str, Sequence[float]], nfe: int) -> None:
+    """Stacked bars, one a step at at_s [steps]: times_ms[stage][step], beside how long a step lasts."""
+    bottom = np.zeros(len(at_s))
+    for name, color in STAGES.items():
+        height = np.array(times_ms[name])
+        axis.bar(at_s, height, 0.8 * step_s, bottom=bottom, color=color, label=name.removesuffix("_ms"))
+        bottom += height
+    step_ms = 1e3 * step_s
+    axis.axhline(step_ms, color="k", linestyle="--", linewidth=0.9, label=f"step lasts {step_ms:.0f} ms")
     axis.set_title(f"compute per step ({nfe} NFE a stem)", loc="left", fontsize=9)
     axis.set_xlabel("now [s]")
     axis.set_ylabel("ms")

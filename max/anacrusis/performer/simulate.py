@@ -81,7 +81,7 @@ class Simulation:
         totals = np.array([step.total_ms for step in self.steps])
         step_ms = 1e3 * self.step_samples / self.sample_rate_hz
         deadline_ms = 1e3 * (self.lead_samples - self.fade_samples) / self.sample_rate_hz
-        stages = {name: _quantiles([s.times_ms[name] for s in self.steps]) for name in self.steps[0].times_ms}
+        stages = {name: quantiles([s.times_ms[name] for s in self.steps]) for name in self.steps[0].times_ms}
         return {
             "stems": list(self.stems),
             "steps": len(self.steps),
@@ -90,7 +90,7 @@ class Simulation:
             "lead_samples": self.lead_samples,
             "lead_ms": round(1e3 * self.lead_samples / self.sample_rate_hz, 3),
             "nfe": max(step.nfe for step in self.steps),
-            "compute_ms": _quantiles(totals),
+            "compute_ms": quantiles(totals),
             "stage_ms": stages,
             "deadline_ms": round(deadline_ms, 3),
             "steps_late_if_live": int((totals > deadline_ms).sum()) if deadline_ms > 0 else None,
@@ -100,7 +100,8 @@ class Simulation:
         }
 
 
-def _quantiles(values: Any) -> dict[str, float]:
+def quantiles(values: Any) -> dict[str, float]:
+    """p50, p95, p99 and max of at least one number, to a thousandth."""
     points = np.percentile(np.asarray(values, np.float64), (50, 95, 99, 100))
     return dict(zip(("p50", "p95", "p99", "max"), (round(float(p), 3) for p in points), strict=True))
 

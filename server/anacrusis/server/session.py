@@ -9,6 +9,7 @@ never raise: what cannot be is counted, logged at most once a second, and answer
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,7 @@ class Session:
         self.assembler = Assembler(
             windows, len(self._manifest.stems), self._manifest.sample_rate_hz, max(*windows, window)
         )
+        self._instance = secrets.randbelow(1 << 31)
         self._loaded = False
         self._t_context_s: float | None = None
         self._planes = {f"/{stem}" for stem in self._manifest.stems} | {messages.CONTEXT}
@@ -280,6 +282,7 @@ class Session:
                 bundle_sha256=self._bundle.hash,
                 licence=manifest.licence.spdx,
                 model=self._engineer.state,
+                instance=self._instance,
             )
         )
 

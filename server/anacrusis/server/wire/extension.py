@@ -66,10 +66,13 @@ class StepPosition(Extension):
 
 @dataclass(frozen=True, slots=True)
 class ServerHello(Extension):
-    """Who answers, and what plays. stems: comma-separated, in the model's order. model: loading, ready or failed."""
+    """Who answers, and what plays. stems: comma-separated, in the model's order. model: loading, ready or failed.
+
+    instance: drawn when the server starts, so that a client tells a new server from a slow one.
+    """
 
     ADDRESS: ClassVar[str] = "/anacrusis/hello"
-    TAGS: ClassVar[str] = "isiiisssss"
+    TAGS: ClassVar[str] = "isiiisssssi"
     protocol: int
     version: str
     rate_hz: int
@@ -80,6 +83,7 @@ class ServerHello(Extension):
     bundle_sha256: str
     licence: str
     model: str
+    instance: int
 
 
 @dataclass(frozen=True, slots=True)
