@@ -4,9 +4,10 @@
 
 The protocol has no heartbeat. A load sequence starts the music's history anew, so it is sent only where the server
 seems new: it said `/ready`, or two steps went by without a single datagram from it. After such a silence our own
-server is asked first (hello), since it may only be slow: it is loaded if it is another instance, if it is still loading
-by itself, if the silence was long enough for it to begin anew anyway, or if it answers hellos but no steps. The released one cannot be asked and
-is loaded at once, then ever more rarely, because it does not survive being told again while it loads.
+server is asked first (hello), since it may only be slow: it is loaded if it is another instance, if it is still
+loading by itself, if the silence was long enough for it to begin anew anyway, or if it answers hellos but no steps.
+The released one cannot be asked and is loaded at once, then ever more rarely, because it does not survive being told
+again while it loads.
 
 Nothing here waits: what is to come is put on the agenda.
 """
