@@ -13,10 +13,10 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from anacrusis.cli import client, doctor, export, parity, serve, simulate
+from anacrusis.cli import client, demo, doctor, export, parity, serve, simulate
 from anacrusis.engine.errors import AnacrusisError
 
-COMMANDS = (serve, client, simulate, export, parity, doctor)
+COMMANDS = (demo, serve, client, simulate, export, parity, doctor)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -46,9 +46,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+class _Stderr(logging.Handler):
+    """To whatever sys.stderr is when a line is written: tests and notebooks replace it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr, flush=True)
+
+
 def _log_to_stderr(level: int) -> None:
     """Our own loggers only; libraries narrate as they are set up to."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Stderr()
     handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
     logger = logging.getLogger("anacrusis")
     logger.handlers = [handler]

@@ -11,6 +11,7 @@ from anacrusis.engine.errors import BundleError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 SHIPPED_BUNDLE = REPOSITORY / "bundles" / "tiny-cd"
+SHIPPED_CLIP = REPOSITORY / "assets" / "clip"
 
 
 def default_bundle() -> Path:

@@ -53,18 +53,21 @@ def copying_manifest() -> Manifest:
     )
 
 
-def write_copying_bundle(out: Path, *, force: bool = False) -> None:
-    """Write the bundle. Raises BundleError where `out` exists."""
+def write_copying_bundle(out: Path, *, force: bool = False, spoiled_above: float | None = None) -> None:
+    """Write the bundle. Raises BundleError where `out` exists.
+
+    spoiled_above: a sample louder than this is decoded to infinity, as a network gone astray would.
+    """
     manifest = copying_manifest()
     with new_bundle_directory(out, force=force) as directory:
-        for name, model in _models(manifest).items():
+        for name, model in _models(manifest, spoiled_above).items():
             onnx.checker.check_model(model)
             onnx.save(model, directory / f"{name}.onnx")
         save_file({"none": np.zeros(1, np.float32)}, directory / WEIGHTS)
         write_manifest(directory, manifest)
 
 
-def _models(manifest: Manifest) -> dict[str, onnx.ModelProto]:
+def _models(manifest: Manifest, spoiled_above: float | None) -> dict[str, onnx.ModelProto]:
     g, channels, labels = manifest.geometry, manifest.latent_channels, len(manifest.stems)
     frame, window, tail = g.frame_samples, g.window_frames, g.encode_tail_samples
     latent: list[Any] = ["stems", channels, window]
@@ -137,6 +140,11 @@ def _models(manifest: Manifest) -> dict[str, onnx.ModelProto]:
             "unity": 1.0,
         },
     )
+    spoil: list[Node] = [
+        ("LessOrEqual", ["samples", "limit"], "bearable", {}),
+        ("Cast", ["bearable"], "divisor", {"to": TensorProto.FLOAT}),
+        ("Div", ["samples", "divisor"], "played", {}),
+    ]
     decode = _model(
         "decode",
         {"latent": ["stems", channels, "frames"]},
@@ -144,9 +152,10 @@ def _models(manifest: Manifest) -> dict[str, onnx.ModelProto]:
         [
             ("Transpose", ["latent"], "rows", {"perm": [0, 2, 1]}),
             ("Reshape", ["rows", "flat"], "samples", {}),
-            ("Pad", ["samples", "pads"], "audio", {}),
+            *([] if spoiled_above is None else spoil),
+            ("Pad", ["samples" if spoiled_above is None else "played", "pads"], "audio", {}),
         ],
-        {"flat": [0, -1], "pads": [0, 0, 0, tail]},
+        {"flat": [0, -1], "pads": [0, 0, 0, tail], **({} if spoiled_above is None else {"limit": spoiled_above})},
     )
     return {"encode": encode, "embed": embed, "denoise": denoise, "decode": decode}
 

@@ -183,13 +183,15 @@ def _argument(data: bytes, at: int, tag: str, address: str) -> tuple[Argument, i
 def read_floats(data: bytes, ints: int, *, strict: bool) -> tuple[str, tuple[int, ...], F32]:
     """(address, leading int32s, audio [n] float32) of an audio message. Raises WireError.
 
-    strict False skips the type tags unread and takes whole words only, as the original server does; strict
+    strict False skips the type tags unread, as the original server does; strict
     True wants exactly `,i...f...` and not a byte more, as the original external does.
     """
     address = address_of(data)
     _, at = read_string(data, 0)
     end = data.find(b"\0", at)
     body = at + padded(end - at + 1)
+    if len(data) % 4:
+        raise WireError(f"{address}: {len(data)} bytes are no whole words; it was cut short")
     if end < 0 or body + 4 * ints > len(data):
         raise WireError(f"{address}: too short for its {ints} integers")
     count = (len(data) - body) // 4 - ints

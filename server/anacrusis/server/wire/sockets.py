@@ -53,6 +53,14 @@ def open_sender(*, buffer_bytes: int = BUFFER_BYTES) -> socket.socket:
     return _udp(buffer_bytes, socket.SO_SNDBUF, "send")
 
 
+def free_port() -> int:
+    """A UDP port on loopback that was free just now; somebody else may take it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+    return port
+
+
 def _udp(buffer_bytes: int, option: int, name: str) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     if sys.platform == "win32":

@@ -1,0 +1,69 @@
+# SPDX-FileCopyrightText: 2026 The Anacrusis authors
+# SPDX-License-Identifier: Apache-2.0
+"""`anacrusis demo`"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from anacrusis.cli.common import add_backend_options, add_bundle_option, bundle_of
+
+
+def add_parser(commands: Any) -> None:
+    parser = commands.add_parser(
+        "demo",
+        help="hear it: a server and a performer as two processes, on the shipped clip, in real time",
+        description="Writes context.wav, a WAV per stem, mix.wav, report.json, run.png and server.log.",
+    )
+    parser.add_argument("--out", type=Path, default=Path("out/demo"), metavar="DIR", help="default: out/demo")
+    parser.add_argument(
+        "--stem", action="append", metavar="STEM", help="stem to write; repeat for several (default bass)"
+    )
+    parser.add_argument("--seconds", type=float, default=12.0, help="how long to play (default 12)")
+    parser.add_argument("--step-frames", type=int, default=16, help="step in the codec's frames (default 16, r = .25)")
+    parser.add_argument("--lead-frames", type=int, help="lead in frames (default: the step, w = 1)")
+    add_bundle_option(parser)
+    add_backend_options(parser)
+    parser.add_argument("--json", action="store_true", help="last line of stdout: the report as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from anacrusis.engine.bundle import Bundle
+    from anacrusis.performer.demo import run_demo, serve_command
+    from anacrusis.performer.live_report import summary
+    from anacrusis.performer.plan import Plan
+
+    path = bundle_of(options)
+    manifest = Bundle.open(path).manifest
+    print(f"{manifest.name}: {manifest.licence.notice}", file=sys.stderr)
+    plan = Plan(
+        stems=tuple(options.stem or ["bass"]),
+        step_frames=options.step_frames,
+        lead_frames=options.step_frames if options.lead_frames is None else options.lead_frames,
+        seconds=options.seconds,
+        loop=True,
+    )
+    plan.validate()
+    threads = [] if options.threads is None else ["--threads", str(options.threads)]
+    command = serve_command(path, "--backend", options.backend, *threads)
+    with tqdm(unit="step", desc="demo", file=sys.stderr) as bar:
+
+        def on_step(done: int, total: int) -> None:
+            bar.total = total
+            bar.set_postfix_str("")
+            bar.update(done - bar.n)
+
+        take, report, written = run_demo(options.out, command, plan, on_wait=bar.set_postfix_str, on_step=on_step)
+    print(summary(take))
+    for file in written:
+        print(f"wrote {file}")
+    if options.json:
+        print(json.dumps(report, separators=(",", ":")))
+    return 0 if take.complete else 130
