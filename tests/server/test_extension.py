@@ -66,6 +66,7 @@ def test_a_load_announces_the_model_and_the_epoch(live: Start) -> None:
     running.peer.send(*LOAD_SEQUENCE)
     got = running.settle()
     assert [e.reason for e in told(got, extension.NewEpoch)] == ["load"]
+    assert told(got, extension.ModelState) == [extension.ModelState("ready", "recorder")]
 
 
 def test_status_of_a_step_has_three_clocks(live: Start) -> None:

@@ -52,7 +52,7 @@ class ReadyStep:
 
     skip_samples passed unheard before it. audio [n] is what was heard, n < step_samples only in a short first
     batch. predict False: superseded by a newer step, hear it only. deadline_s: when the client's crossfade into
-    the reply begins to play, counted from the first datagram (infinite where the lead is within the fade).
+    the reply begins to play, counted from the first datagram: before it, where the lead is within the fade.
     """
 
     epoch: int
@@ -202,7 +202,7 @@ class Assembler:
 
     def _deadline_s(self, batch: Batch, lead_samples: int) -> float:
         spare = lead_samples - batch.controls.fade_samples(self.rate_hz)
-        return batch.t_first_s + spare / self.rate_hz if spare > 0 else math.inf
+        return batch.t_first_s + spare / self.rate_hz
 
     def _hand_over(self, batch: Batch, t_s: float, *, predict: bool) -> ReadyStep:
         line = self._line

@@ -80,6 +80,7 @@ class Server:
     def __init__(self, bundle: Bundle, open_engine: Callable[[], Engine], config: ServerConfig) -> None:
         config.validate()
         self.config, self.counters = config, Counters()
+        admission = Admission(config.client_ip, config.allow, config.token)
         self._receiver = open_receiver(config.bind_address(), config.port)
         self._outlet = open_sender()
         granted = granted_bytes(self._receiver)
@@ -90,7 +91,7 @@ class Server:
         self.worker = Worker(open_engine, self.sender, self.counters, context_tail_samples=config.context_tail_samples)
         self.session = Session(
             bundle,
-            Admission(config.client_ip, config.allow, config.token),
+            admission,
             self.sender,
             self.worker,
             self.counters,

@@ -9,13 +9,12 @@ never slips and the newest is answered; results of an epoch that has ended are d
 from __future__ import annotations
 
 import logging
-import math
 import queue
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -158,9 +157,12 @@ class Worker:
         if isinstance(work, Fence):
             self._sender.fence(work.done)
         elif isinstance(work, Load):
+            opened = self._engine is not None
             self._open()
             self._prepare(work.controls)
             self._begin(work.epoch)
+            if opened:
+                self._sender.tell(extension.ModelState(self.state, self.state_text))
         elif isinstance(work, Begin):
             self._begin(work.epoch)
         elif isinstance(work, Prepare):
@@ -248,14 +250,16 @@ class Worker:
             s = controls.step_samples(engine.bundle.manifest.geometry.window_samples)
             lead = int(controls.w * s)
             step = ReadyStep(
-                work.epoch, work.batch, 0, 0, silent, max(s, 1), lead, (), now, now, math.inf, controls, predict=True
+                work.epoch, work.batch, 0, 0, silent, max(s, 1), lead, (), now, now, now, controls, predict=True
             )
         if not controls.stems:
             self._sender.say(messages.SERVER_PREDICTED)
             return
         self._set_pace(step, engine)
         self._prepare(controls)
-        self._reply(step, engine.again())
+        asked = self._clock()  # what was due when the step came is past: it is due as late again
+        due = asked + (step.deadline_s - step.t_first_s)
+        self._reply(replace(step, t_first_s=asked, t_ready_s=asked, deadline_s=due), engine.again())
 
     def _set_pace(self, step: ReadyStep, engine: Engine) -> None:
         manifest = engine.bundle.manifest
@@ -292,7 +296,7 @@ class Worker:
         if not complete:
             self._say_dropped(step.batch, "a newer step came before it was sent", step.epoch)
             return
-        if margin_ms < 0:
+        if margin_ms < 0 and step.deadline_s > step.t_first_s:
             counters.late += 1
             self._sender.tell(extension.Late(step.batch, -margin_ms))
         if step.controls.verbose:
