@@ -193,7 +193,7 @@ class _Performance:
             self._on_step(k, total)
         self._pump(self._time_of(length))
         self._listen(length)
-        linger_s = max(pace.lead_samples, 0) / pace.rate_hz + LINGER_S
+        linger_s = max(pace.lead_samples, pace.step_samples) / pace.rate_hz + LINGER_S
         self._pump(self._transport.clock() + linger_s, lambda: all(map(self._settled, self._steps.values())))
 
     def _settled(self, step: LiveStep) -> bool:
