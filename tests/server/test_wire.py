@@ -142,13 +142,14 @@ def test_a_reply_is_read_strictly_and_context_is_not(tags: str) -> None:
     assert messages.read_context(data).audio.shape == (1,)
 
 
+# No subnormals: a library in the same process may have told the processor to flush them.
 int32 = st.integers(-(2**31), 2**31 - 1)
 arguments = st.lists(
     st.one_of(
         st.tuples(st.just("i"), int32),
         st.tuples(st.just("h"), st.integers(-(2**63), 2**63 - 1)),
-        st.tuples(st.just("d"), st.floats(allow_nan=False)),
-        st.tuples(st.just("f"), st.floats(width=32, allow_nan=False)),
+        st.tuples(st.just("d"), st.floats(allow_nan=False, allow_subnormal=False)),
+        st.tuples(st.just("f"), st.floats(width=32, allow_nan=False, allow_subnormal=False)),
         st.tuples(st.just("s"), st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=9)),
         st.tuples(st.just("b"), st.binary(max_size=9)),
         st.tuples(st.just("T"), st.just(True)),

@@ -32,7 +32,7 @@ from typing import Any, Final
 
 from tqdm import tqdm
 
-from anacrusis.benchmarks.overhead_rig import WARM_UP_STEPS, Rig
+from anacrusis.benchmarks.overhead_rig import PACKAGE, WARM_UP_STEPS, Rig
 from anacrusis.benchmarks.overhead_seams import Spans
 from anacrusis.benchmarks.record import append_jsonl, conditions, quantiles_ms
 from anacrusis.benchmarks.watch import CpuTime
@@ -78,10 +78,12 @@ def _quantiles(pairs: Sequence[tuple[float, float]]) -> dict[str, dict[str, floa
     return {"wall_ms": quantiles_ms([wall for wall, _ in pairs]), "cpu_ms": quantiles_ms([cpu for _, cpu in pairs])}
 
 
-def measure(bundle: Bundle, r: float, stems: int, steps: int, *, progress: bool = True) -> dict[str, Any]:
+def measure(
+    bundle: Bundle, r: float, stems: int, steps: int, package: int = PACKAGE, *, progress: bool = True
+) -> dict[str, Any]:
     """One row: `steps` steps after the warm-up. Raises AnacrusisError where a step is not answered."""
     processor = CpuTime()
-    with Rig(bundle, r, stems) as rig:
+    with Rig(bundle, r, stems, package) as rig:
         bar = tqdm(total=steps, desc=f"r {r:.4g}, {stems} stem(s)", unit="step", file=sys.stderr, disable=not progress)
         with bar:
             spans = rig.measure(steps, on_step=bar.update)
@@ -118,6 +120,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, default=300, help=f"measured, after {WARM_UP_STEPS} to warm up")
     parser.add_argument("--r", type=float, action="append", help="repeatable (default: .25 and 1/64)")
     parser.add_argument("--stems", type=int, action="append", help="repeatable (default: 1 and 4)")
+    parser.add_argument("--package", type=int, default=PACKAGE, help=f"floats a datagram (default {PACKAGE})")
     parser.add_argument("--out", type=Path, default=RESULTS, help="JSONL to append to")
     parser.add_argument("--no-record", action="store_true", help="append to no file")
     return parser
@@ -134,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for r in options.r or RATIOS:
             for stems in options.stems or STEMS:
                 before = conditions(1)
-                row = {**measure(bundle, r, stems, options.steps), **before}
+                row = {**measure(bundle, r, stems, options.steps, options.package), **before}
                 rows.append(row)
                 print("\n".join(lines(row)), end="\n\n", flush=True)
     except AnacrusisError as error:

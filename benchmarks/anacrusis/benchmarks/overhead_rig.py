@@ -56,10 +56,11 @@ class Rig:
     """A client, a server and their loopback, set up and greeted when it is made. One thread, the caller's.
 
     r: the step as a fraction of the bundle's window. stems: how many of the bundle's are asked for.
-    Raises GeometryError for a step that the window cannot hold, AnacrusisError for stems that are not there.
+    package: floats a datagram. Raises GeometryError for a step that the window cannot hold, SettingError for a package
+    that no datagram holds, AnacrusisError for stems that are not there.
     """
 
-    def __init__(self, bundle: Bundle, r: float, stems: int) -> None:
+    def __init__(self, bundle: Bundle, r: float, stems: int, package: int = PACKAGE) -> None:
         manifest = bundle.manifest
         names = manifest.stems
         if not 1 <= stems <= len(names):
@@ -94,7 +95,7 @@ class Rig:
         buffer[:, -1] = 0.1 * np.random.default_rng(0).standard_normal(frames, np.float32)
         client.set_buffer(buffer, names, inputs=1, rate_hz=rate)
         flags = tuple(int(index < stems) for index in range(len(names)))
-        client.configure(window_samples=window, r=r, w=1.0, fade=FADE_S, package=PACKAGE, flags=flags)
+        client.configure(window_samples=window, r=r, w=1.0, fade=FADE_S, package=package, flags=flags)
         client.announce_steps = True
         self._step_samples, self._frames, self._curr = step, frames, 0
         self._facts: dict[str, Any] = {
@@ -104,7 +105,7 @@ class Rig:
             "step_samples": step,
             "window_samples": window,
             "fade_samples": fade,
-            "package": PACKAGE,
+            "package": package,
             "nfe": self._table.nfe,
             "networks_ms": NETWORKS_S * 1e3,
             "warm_up_steps": WARM_UP_STEPS,

@@ -12,6 +12,7 @@ The server chooses its port and says it, so no port is guessed. It is stopped wh
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import re
@@ -66,7 +67,7 @@ class ServerProcess:
         """Raises PairError, with the server's last line, where it ends or stays mute for a minute."""
         # A group of its own: Ctrl-C is ours to pass on, and Windows can break only a group.
         flags: int = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
-        self._process = subprocess.Popen(
+        self._process = process = subprocess.Popen(
             self._command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -77,7 +78,8 @@ class ServerProcess:
             creationflags=flags,
             start_new_session=True,
         )
-        threading.Thread(target=self._read, name="server's stderr", daemon=True).start()
+        atexit.register(_kill, process)  # where `stop` itself was cut short
+        threading.Thread(target=self._read, args=(process,), name="server's stderr", daemon=True).start()
         try:
             heard = self._known.wait(START_S)
         except BaseException:
@@ -107,22 +109,28 @@ class ServerProcess:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        except BaseException:  # a second Ctrl-C while waiting
-            process.kill()
+        except BaseException:  # an interrupt while waiting
+            _kill(process)
             raise
         out = process.stdout.read() if process.stdout else ""
         self.counted = last_json(out)
 
-    def _read(self) -> None:
+    def _read(self, process: subprocess.Popen[str]) -> None:
         """Its own thread: an unread pipe would stop the server."""
-        assert self._process is not None
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
+        assert process.stderr is not None
+        for line in process.stderr:
             self._said.append(line.strip())
             if not self._port and (found := _LISTENING.search(line)):
                 self._port = int(found.group(1))
                 self._known.set()
         self._known.set()
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """Nothing where it has ended."""
+    if process.poll() is None:
+        process.kill()
+        process.wait()
 
 
 def last_json(text: str) -> dict[str, Any] | None:
@@ -137,12 +145,19 @@ def last_json(text: str) -> dict[str, Any] | None:
 
 @contextlib.contextmanager
 def interrupts() -> Iterator[None]:
-    """Within, SIGTERM and its like raise KeyboardInterrupt, so that blocks are left in order. Main thread only."""
+    """Within, the first of SIGINT, SIGTERM and their like raises KeyboardInterrupt, so that blocks are left in order.
+
+    Later ones are ignored: `timeout` sends two, and what is left to do ends by itself. Main thread only.
+    """
+    came = False
 
     def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
+        nonlocal came
+        if not came:
+            came = True
+            raise KeyboardInterrupt
 
-    names = [name for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
     before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
     try:
         yield
