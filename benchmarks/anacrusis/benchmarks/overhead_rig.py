@@ -52,6 +52,7 @@ FADE_S: Final = 0.02
 SONG_SAMPLES: Final = 1 << 22  # then the client rewinds: 95 s of five channels are 84 MB
 SOURCE: Final = ("127.0.0.1", 50_000)
 
+
 class Rig:
     """A client, a server and their loopback, set up and greeted when it is made. One thread, the caller's.
 
@@ -200,4 +201,3 @@ class Rig:
             wake_s = session.next_wake_s()
             if wake_s is not None and wake_s <= now_s:
                 session.tick(now_s)
-

@@ -225,21 +225,31 @@ class MultiTrack:
                 self._report(Note("missing", f"batch {batch.id}: {came} chunks of {self.stems[stem]} came", batch.id))
 
     def _context(self, batch: int, part: F32, targets: tuple[int, ...]) -> list[bytes]:
-        """One plane a target (send mode 0: the same sum each time, as released) or one a stem that is heard."""
+        """One plane a target (send mode 0: the same sum each time, as released) or one a stem that is heard.
+
+        A server that reads our positions knows when a step is whole, and is sent the sum once.
+        """
         heard = [c for c in range(part.shape[1]) if c not in targets]
+        copies = 1 if self.announce_steps else len(targets)
         if self.settings.send_mode == 0:
-            plane = part[:, heard].sum(axis=1, dtype=np.float32)
-            planes = [(messages.CONTEXT, plane)] * len(targets)
+            plane = np.zeros(part.shape[0], np.float32)
+            for channel in heard:
+                plane += part[:, channel]
+            planes = [(messages.CONTEXT, plane)]
         else:
             names = {c: f"/{self.stems[c]}" if c < len(self.stems) else messages.CONTEXT for c in heard}
-            planes = [(names[c], part[:, c]) for _ in targets for c in heard]
+            planes = [(names[c], part[:, c]) for c in heard]
         size = self.settings.package
         offsets = range(0, part.shape[0], size)
-        total = len(planes) * len(offsets)
+        total = copies * len(planes) * len(offsets)
         return [
-            messages.context(batch, offset, total, plane[offset : offset + size], address)
+            datagram
             for offset in offsets
-            for address, plane in planes
+            for datagram in copies
+            * [
+                messages.context(batch, offset, total, plane[offset : offset + size], address)
+                for address, plane in planes
+            ]
         ]
 
     # -- what comes back --------------------------------------------------------------------------------------
@@ -337,6 +347,8 @@ class MultiTrack:
 
     def _blend_again(self, channel: F32, batch: Batch, stem: int, first: int, length: int) -> None:
         """A later batch's headroom came before this audio, which belongs under it."""
+        if batch.id == self.batch_id:
+            return
         for later in self._batches.values():
             reply = later.replies.get(stem)
             low = max(first, later.first_samples)

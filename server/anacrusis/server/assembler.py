@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final
 
-from anacrusis.server.batch import F32, Batch, Span, Written
+from anacrusis.server.batch import F32, Batch, Planes, Span, Written
 from anacrusis.server.controls import Controls, RefusedError
 from anacrusis.server.wire.extension import StepPosition
 from anacrusis.server.wire.messages import AudioMessage
@@ -86,6 +86,7 @@ class Assembler:
     def __init__(self, windows: Sequence[int], stems: int, rate_hz: int, capacity_samples: int = 0) -> None:
         self.windows, self.stems, self.rate_hz = tuple(dict.fromkeys(windows)), stems, rate_hz
         self.capacity_samples = capacity_samples or max(self.windows)
+        self._planes = Planes(self.capacity_samples)
         self.epoch, self.reason = 0, "start"
         self.budget_s = 0.0  # what a cycle and its reply take; the owner keeps it
         self._window: int | None = self.windows[0] if len(self.windows) == 1 else None
@@ -145,7 +146,7 @@ class Assembler:
         batch = self._open.get(number)
         if batch is None or not batch.planes:
             position = batch.position if batch is not None else None
-            batch = self._open[number] = Batch(number, controls, self.capacity_samples, t_s)
+            batch = self._open[number] = Batch(number, controls, self._planes, t_s)
             batch.position = position
         written = batch.add(message, source, t_s)
         self._t_heard_s = t_s
@@ -167,8 +168,8 @@ class Assembler:
             return
         batch = self._open.get(position.batch)
         if batch is None:
-            batch = self._open[position.batch] = Batch(position.batch, controls, self.capacity_samples, t_s)
-        batch.position = position
+            batch = self._open[position.batch] = Batch(position.batch, controls, self._planes, t_s)
+        batch.position, batch.closes_s = position, None
 
     # -- out --------------------------------------------------------------------------------------------------
 
@@ -188,17 +189,18 @@ class Assembler:
 
     def next_deadline_s(self) -> float | None:
         """When `poll` has something to do if nothing more comes."""
-        moments = [self._patience_ends_s(batch) for batch in self._open.values() if batch.planes]
-        return min(moments, default=None)
+        return min((self._patience_ends_s(batch) for batch in self._open.values() if batch.planes), default=None)
 
     def _is_due(self, batch: Batch, t_s: float) -> bool:
         return self._length_if_whole(batch) is not None or t_s >= self._patience_ends_s(batch)
 
     def _patience_ends_s(self, batch: Batch) -> float:
-        last_moment = self._deadline_s(batch, self._lead(batch, self._expected(batch))) - self.budget_s
-        if last_moment < batch.t_first_s + LEAST_ASSEMBLY_S:
-            return batch.t_first_s + PATIENCE_S
-        return min(batch.t_first_s + PATIENCE_S, last_moment)
+        if batch.closes_s is None:
+            last_moment = self._deadline_s(batch, self._lead(batch, self._expected(batch))) - self.budget_s
+            patience_s = batch.t_first_s + PATIENCE_S
+            hurry = last_moment >= batch.t_first_s + LEAST_ASSEMBLY_S
+            batch.closes_s = min(patience_s, last_moment) if hurry else patience_s
+        return batch.closes_s
 
     def _deadline_s(self, batch: Batch, lead_samples: int) -> float:
         spare = lead_samples - batch.controls.fade_samples(self.rate_hz)
@@ -214,6 +216,7 @@ class Assembler:
             self.epoch, skip, steps_skipped, self._misplaced = self.epoch + 1, 0, 0, False
         lead = self._lead(batch, step)
         line.position, line.last_id, line.step_samples = self._position(batch), batch.id, step
+        self._planes.give_back(self._closed)
         self._closed, self._challenger, self._witness = batch, None, None
         return ReadyStep(
             epoch=self.epoch,
@@ -354,13 +357,13 @@ class Assembler:
     ) -> Fate:
         held = self._challenger
         if held is not None and message.batch == held.id + 1 and self._length_if_whole(held) is not None:
-            witness = self._witness or Batch(message.batch, controls, self.capacity_samples, t_s)
+            witness = self._witness or Batch(message.batch, controls, self._planes, t_s)
             self._witness = witness
             witness.add(message, source, t_s)
             self._begin_with(held, reason, witness)
             return Fate.EPOCH
         if held is None or message.batch != held.id or held.conflicts(message, source):
-            held = self._challenger = Batch(message.batch, controls, self.capacity_samples, t_s)
+            held = self._challenger = Batch(message.batch, controls, self._planes, t_s)
             self._witness = None
         held.add(message, source, t_s)
         if self._length_if_whole(held) is None or held.total == 1:

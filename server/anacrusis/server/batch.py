@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from anacrusis.server.wire.extension import StepPosition
 from anacrusis.server.wire.messages import CONTEXT, AudioMessage
 
 F32 = NDArray[np.float32]
+SPARE_PLANES: Final = 8
 Span = tuple[int, int]  # offset and length, in samples of the step
 
 
@@ -32,55 +34,88 @@ class Written(Enum):
 
 @dataclass(slots=True)
 class Plane:
-    """audio, have [capacity]; `end`: one past the last sample that came; chunks: distinct offsets."""
+    """audio, have [capacity]; end: one past the last sample that came; chunks: distinct offsets; count: of samples."""
 
     audio: F32
     have: NDArray[np.bool_]
     end: int = 0
     chunks: set[int] = field(default_factory=set)
     longest: int = 0
+    last: int = 0
+    count: int = 0
 
     @classmethod
     def empty(cls, capacity: int) -> Plane:
         return cls(np.zeros(capacity, np.float32), np.zeros(capacity, np.bool_))
 
+    def emptied(self) -> Plane:
+        """The same memory, as if nothing had come: fresh pages would cost more than all the rest of a datagram."""
+        self.audio[: self.end] = 0.0
+        self.have[: self.end] = False
+        return Plane(self.audio, self.have)
+
     def write(self, offset: int, audio: F32) -> Written:
         stop = offset + audio.shape[0]
         have, held = self.have[offset:stop], self.audio[offset:stop]
-        if have.any():
-            if not np.array_equal(held[have], audio[have]):
-                return Written.CONFLICT
-            if have.all():
-                return Written.DUPLICATE
-        held[~have] = audio[~have]
+        here = int(np.count_nonzero(have))
+        if here == 0:
+            held[...] = audio
+        elif not np.array_equal(held[have], audio[have]):
+            return Written.CONFLICT
+        elif here == audio.shape[0]:
+            return Written.DUPLICATE
+        else:
+            held[~have] = audio[~have]
         have[...] = True
         self.chunks.add(offset)
+        self.count += audio.shape[0] - here
         self.end, self.longest = max(self.end, stop), max(self.longest, audio.shape[0])
+        self.last = max(self.last, offset)
         return Written.NEW
 
     def covers(self, length: int) -> bool:
-        return self.end >= length and bool(self.have[:length].all())
+        return self.count >= length and (self.count == self.end or bool(self.have[:length].all()))
+
+
+class Planes:
+    """Planes of one capacity, used again. One thread."""
+
+    def __init__(self, capacity_samples: int) -> None:
+        self.capacity_samples = capacity_samples
+        self._spare: list[Plane] = []
+
+    def take(self) -> Plane:
+        return self._spare.pop() if self._spare else Plane.empty(self.capacity_samples)
+
+    def give_back(self, batch: Batch | None) -> None:
+        """Nobody asks this batch anything any more."""
+        for plane in batch.planes.values() if batch is not None else ():
+            if len(self._spare) < SPARE_PLANES:
+                self._spare.append(plane.emptied())
 
 
 class Batch:
     """The datagrams of one id. Controls are those of its first datagram (the latch of w). Receiving thread."""
 
-    def __init__(self, number: int, controls: Controls, capacity_samples: int, t_first_s: float) -> None:
-        self.id, self.controls, self.capacity_samples = number, controls, capacity_samples
+    def __init__(self, number: int, controls: Controls, planes: Planes, t_first_s: float) -> None:
+        self.id, self.controls, self._pool = number, controls, planes
         self.t_first_s = self.t_last_s = t_first_s
         self.total = 0
         self.received = 0
         self.sources: set[tuple[str, int]] = set()
         self.planes: dict[str, Plane] = {}
         self.position: StepPosition | None = None
+        self.closes_s: float | None = None  # the owner's, until something changes
 
     def add(self, message: AudioMessage, source: tuple[str, int], t_s: float) -> Written:
         """Write one datagram whose span was checked against the capacity. CONFLICT changes nothing."""
         plane = self.planes.get(message.address)
         if plane is None:
-            plane = self.planes[message.address] = Plane.empty(self.capacity_samples)
+            plane = self.planes[message.address] = self._pool.take()
         written = plane.write(message.index, message.audio)
         if written is not Written.CONFLICT:
+            if plane.count == message.audio.shape[0] or message.audio.shape[0] != plane.longest:
+                self.closes_s = None  # the first, or the last: what the step's length may be told from
             self.received += 1
             self.total = self.total or message.total
             self.sources.add(source)
@@ -105,17 +140,18 @@ class Batch:
 
     def observed_length(self, stems: int) -> int | None:
         """The step's length where every datagram that was declared is here without a hole, else None."""
-        if not self.planes or not self._all_planes(stems):
-            return None
         declared = self.chunks_declared(stems)
+        if not self.planes or any(len(p.chunks) != declared for p in self.planes.values()):
+            return None
+        if not self._all_planes(stems):
+            return None
         end = max(plane.end for plane in self.planes.values())
-        whole = all(len(p.chunks) == declared and p.covers(end) for p in self.planes.values())
-        return end if whole else None
+        return end if all(plane.covers(end) for plane in self.planes.values()) else None
 
     def bounds(self, stems: int) -> Span:
         """(more than, at most) samples this step has, by the declared total and the size of a datagram."""
         size = max((plane.longest for plane in self.planes.values()), default=0)
-        last = max((offset for plane in self.planes.values() for offset in plane.chunks), default=0)
+        last = max((plane.last for plane in self.planes.values()), default=0)
         declared = self.chunks_declared(stems)
         if last > (declared - 1) * size and declared > 1:  # only the last one is here, and it is shorter
             size = -(-last // (declared - 1))
@@ -138,7 +174,7 @@ class Batch:
     # -- what is in it ----------------------------------------------------------------------------------------
 
     def audio(self, length: int) -> F32:
-        """[length] float32: the sum of the planes, zeros where nothing came."""
+        """[length] float32, a copy: the sum of the planes, zeros where nothing came."""
         planes = [plane.audio[:length] for plane in self.planes.values()]
         if len(planes) == 1:
             return planes[0].copy()  # bit for bit what was sent
@@ -146,6 +182,8 @@ class Batch:
 
     def missing(self, length: int, stems: int) -> tuple[Span, ...]:
         """Spans of [0, length) that some plane lacks."""
+        if self.covers(length, stems):
+            return ()
         have = np.ones(length, np.bool_) if self.planes and self._all_planes(stems) else np.zeros(length, np.bool_)
         for plane in self.planes.values():
             have &= plane.have[:length]

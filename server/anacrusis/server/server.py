@@ -159,15 +159,16 @@ class Server:
 
     def _receive(self) -> None:
         buffer = memoryview(bytearray(65_536))
+        wake: float | None = None
         while not self._stopping.is_set():
             now = time.perf_counter()
-            wake = self.session.next_wake_s()
             wait = LONGEST_WAIT_S if wake is None else min(max(wake - now, 0.0), LONGEST_WAIT_S)
             try:
                 self._receiver.settimeout(max(wait, 1e-4))
                 size, source = self._receiver.recvfrom_into(buffer)
             except (TimeoutError, BlockingIOError):
                 self.session.tick(time.perf_counter())
+                wake = self.session.next_wake_s()
                 continue
             except OSError as error:  # a reset connection on Windows, an interface that went away
                 if self._stopping.is_set():
@@ -180,3 +181,4 @@ class Server:
             wake = self.session.next_wake_s()
             if wake is not None and wake <= now:
                 self.session.tick(now)
+                wake = self.session.next_wake_s()

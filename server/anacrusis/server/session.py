@@ -9,6 +9,7 @@ never raise: what cannot be is counted, logged at most once a second, and answer
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from anacrusis.engine.errors import AnacrusisError, GeometryError
 from anacrusis.engine.window import Pace
 from anacrusis.server.admission import Admission
 from anacrusis.server.assembler import SILENCE_S, STOCK_WINDOW_SAMPLES, Assembler, Fate, ReadyStep
+from anacrusis.server.batch import F32
 from anacrusis.server.clocks import Counters, Narrator
 from anacrusis.server.controls import SETTERS, Controls, RefusedError, apply
 from anacrusis.server.wire import extension, messages, osc
@@ -133,9 +135,9 @@ class Session:
 
     def next_wake_s(self) -> float | None:
         """When `tick` is due if nothing comes."""
-        moments = [self.assembler.next_deadline_s()]
-        moments.append(None if self._t_context_s is None else self._t_context_s + SILENCE_S)
-        return min((moment for moment in moments if moment is not None), default=None)
+        silence = None if self._t_context_s is None else self._t_context_s + SILENCE_S
+        due = self.assembler.next_deadline_s()
+        return silence if due is None else due if silence is None else min(due, silence)
 
     # -- what it is -------------------------------------------------------------------------------------------
 
@@ -167,7 +169,7 @@ class Session:
             self._counters.unloaded += 1
             self._narrator.say("unloaded", f"context before the model is loaded ({self._engineer.state}); dropped")
             return
-        if not np.isfinite(message.audio).all():
+        if message.audio.shape[0] and not _finite(message.audio):
             raise RefusedError(f"{message.address} carries samples that are not finite")
         before = self.assembler.epoch
         self.assembler.budget_s = self._engineer.budget_s
@@ -297,3 +299,8 @@ class Session:
             raise RefusedError(f"/anacrusis/step: {error}") from None
         if self._loaded:
             self.assembler.place(position, self._t_s, self.controls)
+
+
+def _finite(audio: F32) -> bool:
+    """Without a temporary array: the largest and the smallest carry NaN and infinity along."""
+    return math.isfinite(audio.max()) and math.isfinite(audio.min())

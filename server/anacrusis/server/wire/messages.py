@@ -97,7 +97,7 @@ def read_reply(data: bytes) -> AudioMessage:
 
 def reply_datagrams(stem: str, batch: int, audio: F32, package: int) -> Iterator[bytes]:
     """A stem's reply, audio [N] float32, in chunks of `package` floats (at most 13,095), in order."""
-    raw = audio.astype(">f4").tobytes()
+    raw = memoryview(audio.astype(">f4").tobytes())
     package = min(package, PACKAGE_USABLE)
     total = -(-audio.shape[0] // package)
     for chunk in range(total):

@@ -83,9 +83,9 @@ def _float_tags(head: str, count: int) -> bytes:
     return string_bytes("," + head + "f" * count)
 
 
-def encode_floats(address: str, head: tuple[int, ...], audio: bytes | F32) -> bytes:
+def encode_floats(address: str, head: tuple[int, ...], audio: memoryview | F32) -> bytes:
     """`,i...f...`: int32 `head`, then float32 audio [n] (or its big-endian bytes). Raises WireError if too long."""
-    raw = audio if isinstance(audio, bytes) else audio.astype(">f4").tobytes()
+    raw = audio if isinstance(audio, memoryview) else audio.astype(">f4").tobytes()
     count = len(raw) // 4
     data = b"".join(
         (string_bytes(address), _float_tags("i" * len(head), count), struct.pack(f">{len(head)}i", *head), raw)
@@ -186,8 +186,9 @@ def read_floats(data: bytes, ints: int, *, strict: bool) -> tuple[str, tuple[int
     strict False skips the type tags unread, as the original server does; strict
     True wants exactly `,i...f...` and not a byte more, as the original external does.
     """
-    address = address_of(data)
-    _, at = read_string(data, 0)
+    if data[:1] != b"/":
+        raise WireError(f"{len(data)} bytes that do not start with an address")
+    address, at = read_string(data, 0)
     end = data.find(b"\0", at)
     body = at + padded(end - at + 1)
     if len(data) % 4:
