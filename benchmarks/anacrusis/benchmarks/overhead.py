@@ -5,7 +5,7 @@
 The physics: a step of s samples is 5 s bytes up and 5 (s + F) bytes down, per stem. Each is turned over a few times
 (byte order, copies, bitmaps): bandwidth, a few hundred microseconds at r = .25. The rest is per datagram and per call:
 interpreter, and at r = 1/64 nothing else is left. Our client sends the context once, however many stems it asks for;
-the released external sends it once for each, which costs the receiving thread as many times as much (not measured here).
+the released external sends it once for each, which costs the receiving thread as many times as much (not in here).
 
 The networks only wait (20 ms, off the interpreter's lock, as in `cpu.py`), and everything else is the real thing in one
 process: client, session, assembler, engine thread, cycle, sending thread. Datagrams are handed over in memory; the

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final
@@ -81,14 +81,22 @@ class _Line:
 
 class Assembler:
     """Owned by the receiving thread. windows: the T that a client may have, the likelier first; capacity_samples:
-    the longest step there can be (default the longest of them)."""
+    the longest step there can be (default the longest of them). budget_s(): what a cycle and its reply take."""
 
-    def __init__(self, windows: Sequence[int], stems: int, rate_hz: int, capacity_samples: int = 0) -> None:
+    def __init__(
+        self,
+        windows: Sequence[int],
+        stems: int,
+        rate_hz: int,
+        *,
+        capacity_samples: int = 0,
+        budget_s: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self.windows, self.stems, self.rate_hz = tuple(dict.fromkeys(windows)), stems, rate_hz
         self.capacity_samples = capacity_samples or max(self.windows)
         self._planes = Planes(self.capacity_samples)
         self.epoch, self.reason = 0, "start"
-        self.budget_s = 0.0  # what a cycle and its reply take; the owner keeps it
+        self._budget_s = budget_s
         self._window: int | None = self.windows[0] if len(self.windows) == 1 else None
         self._observed: int | None = None
         self._observed_r = math.nan
@@ -196,7 +204,7 @@ class Assembler:
 
     def _patience_ends_s(self, batch: Batch) -> float:
         if batch.closes_s is None:
-            last_moment = self._deadline_s(batch, self._lead(batch, self._expected(batch))) - self.budget_s
+            last_moment = self._deadline_s(batch, self._lead(batch, self._expected(batch))) - self._budget_s()
             patience_s = batch.t_first_s + PATIENCE_S
             hurry = last_moment >= batch.t_first_s + LEAST_ASSEMBLY_S
             batch.closes_s = min(patience_s, last_moment) if hurry else patience_s

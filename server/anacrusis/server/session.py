@@ -87,7 +87,11 @@ class Session:
         windows = config.windows or (STOCK_WINDOW_SAMPLES, window)
         self.controls = Controls()
         self.assembler = Assembler(
-            windows, len(self._manifest.stems), self._manifest.sample_rate_hz, max(*windows, window)
+            windows,
+            len(self._manifest.stems),
+            self._manifest.sample_rate_hz,
+            capacity_samples=max(*windows, window),
+            budget_s=lambda: engineer.budget_s,
         )
         self._instance = secrets.randbelow(1 << 31)
         self._loaded = False
@@ -172,7 +176,6 @@ class Session:
         if message.audio.shape[0] and not _finite(message.audio):
             raise RefusedError(f"{message.address} carries samples that are not finite")
         before = self.assembler.epoch
-        self.assembler.budget_s = self._engineer.budget_s
         fate = self.assembler.add(message, source, self._t_s, self.controls)
         self._counters.duplicate += fate is Fate.DUPLICATE
         self._counters.stale += fate is Fate.STALE
