@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The Anacrusis authors
 # SPDX-License-Identifier: Apache-2.0
-"""Rewrite the README's two tables: what was measured (benchmarks/results) and what was verified where (docs).
+"""Rewrite the README's tables: what was measured (benchmarks/results) and what was verified where (docs).
 
 python scripts/verified_table.py
 """
@@ -88,6 +88,66 @@ def measured() -> list[str]:
     ]
 
 
+def live() -> list[str]:
+    """Overhead, the newest soak, bad networks: whatever of them was recorded."""
+    results = REPOSITORY / "benchmarks" / "results"
+    rows: list[str] = []
+    overhead = {(r["r"], r["stems"]): r for r in records(results / "overhead.jsonl")}
+    some = next(iter(overhead.values()))
+    rows += [
+        f"What server and client cost per step outside the networks ({some['machine']}, {some['cores']} cores, "
+        f"{some['steps']} steps each; wall clock, ms). Goal: p99 at most 2 ms a side; with the sockets' "
+        "system calls in brackets. The cycle's own work is in the table above.",
+        "",
+        "| r | stems | server p50 / p95 / p99 / max | client p50 / p95 / p99 / max | goal |",
+        "|---|---|---|---|---|",
+    ]
+    for (r, stems), record in overhead.items():
+        cells = []
+        for side in ("server", "client"):
+            total = record["totals"][side]
+            figures = " / ".join(f"{total['wall_ms'][q]:.2f}" for q in ("p50", "p95", "p99", "max"))
+            cells.append(f"{figures} (p99 {total['with_sockets']['wall_ms']['p99']:.2f})")
+        met = all(record["totals"][side]["goal_met"]["wall_ms"] for side in ("server", "client"))
+        rows.append(f"| {r:.4g} | {stems} | " + " | ".join(cells) + f" | {'met' if met else 'not met'} |")
+    if (results / "soak.jsonl").is_file():
+        soak = records(results / "soak.jsonl")[-1]
+        memory, stolen = soak["server_memory"], soak["stolen_share"]
+        rows += [
+            "",
+            f"Live for {soak['seconds'] / 60:.0f} minutes, {soak['bundle']}, {len(soak['stems'])} stem, step "
+            f"{soak['step_ms']:.0f} ms, {soak['nfe']} NFE, {soak['threads']} thread, server and client on "
+            f"{soak['cores']} cores: {soak['steps']} steps, {soak['late']} late, {soak['dropped']} dropped, "
+            f"{soak['concealed']} samples concealed; round trip p50 {soak['p50_ms']:.0f}, p95 {soak['p95_ms']:.0f}, "
+            f"p99 {soak['p99_ms']:.0f}, max {soak['max_ms']:.0f} ms against {soak['deadline_ms']:.0f}; server memory "
+            f"{memory['first_mb']:.0f} MB at first, {memory['last_mb']:.0f} at last"
+            + (f"; {100 * stolen:.1f} % of the CPU stolen by the host." if stolen is not None else "."),
+        ]
+    if (results / "net.jsonl").is_file():
+        net = {r["name"]: r for r in records(results / "net.jsonl")}
+        some = next(iter(net.values()))
+        rows += [
+            "",
+            "Through bad networks (the relay, same faults both ways, networks that copy, step "
+            f"{some['step_ms']:.0f} ms, {some['steps']} steps a row). Whole: every chunk of the reply came. Concealed, "
+            "heard: seconds of silence in place of what was lost.",
+            "",
+            "| network | whole | late | context concealed | heard as silence | round trip p50 / p99 ms |",
+            "|---|---|---|---|---|---|",
+        ]
+        for name, r in net.items():
+            heard, context = r["client_concealed_samples"] / 44100, (r["server_concealed_samples"] or 0) / 44100
+            trip = f"{r['p50_ms']:.0f} / {r['p99_ms']:.0f}" if r["p50_ms"] is not None else "none"
+            rows.append(
+                f"| {name} | {100 * r['whole_ratio']:.0f} % | {r['late']} | {context:.2f} | {heard:.2f} | {trip} |"
+            )
+    return [
+        *rows,
+        "",
+        "Made by `scripts/verified_table.py` from `benchmarks/results/{overhead,soak,net}.jsonl`.",
+    ]
+
+
 def replace(text: str, name: str, lines: list[str]) -> str:
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     before, rest = text.split(begin, 1)
@@ -97,6 +157,7 @@ def replace(text: str, name: str, lines: list[str]) -> str:
 def main() -> None:
     readme = REPOSITORY / "README.md"
     text = replace(readme.read_text(encoding="utf-8"), "measured", measured())
+    text = replace(text, "live", live())
     readme.write_text(replace(text, "verified", verified()), encoding="utf-8")
 
 

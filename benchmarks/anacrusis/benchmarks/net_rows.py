@@ -60,10 +60,10 @@ def datagram_loss(packet_loss: float, package: int) -> float:
 def fitting_rate(step_samples: int, fade_samples: int, stems: int, budget_s: float) -> float:
     """Bytes a second at which a step up and its replies down take 1 / FITS of the budget, the rest being compute's.
 
-    The client sends the step once for every stem (send mode 0), and both directions are in the budget one after the
+    The step goes up once, a reply comes down for every stem, and both directions are in the budget one after the
     other: a link that carries the audio's own rate is far from enough.
     """
-    return FITS * stems * (step_bytes(step_samples) + step_bytes(step_samples + fade_samples)) / budget_s
+    return FITS * (step_bytes(step_samples) + stems * step_bytes(step_samples + fade_samples)) / budget_s
 
 
 def overflowing_rate(step_samples: int, stems: int, step_s: float) -> float:
