@@ -195,3 +195,23 @@ def test_the_original_s_script_names_start_it(copying: Path, script: str) -> Non
         server.terminate()
         _, err = server.communicate(timeout=WAIT_S)
     assert "copying" in err
+
+
+def test_a_signal_in_the_middle_of_a_cycle(tiny: Path) -> None:
+    """The networks cannot be interrupted; the process ends without them."""
+    with Connection("127.0.0.1", free_port(), 0) as connection:
+        server = serve(tiny, connection.server[1], connection.port)
+        deadline = time.monotonic() + WAIT_S
+        while connection.receive(0.1) != messages.READY:
+            assert time.monotonic() < deadline
+        connection.send(messages.predict_instruments([1, 0, 0, 0]))
+        connection.send(messages.LOAD_MODEL)
+        audio = np.zeros(66150, np.float32)
+        for at in range(0, 66150, 4410):
+            connection.send(messages.context(1, at, 15, audio[at : at + 4410]))
+        time.sleep(0.1)  # now it computes, for half a second
+        server.terminate()
+        _, err = server.communicate(timeout=WAIT_S)
+    assert server.returncode == 0
+    assert "Traceback" not in err
+    assert err.strip().splitlines()[-1].startswith("stopped: ")

@@ -8,6 +8,7 @@ its way, that stem starts again from chunk 0, and a reply two steps old, which n
 
 from __future__ import annotations
 
+import errno
 import logging
 import queue
 import socket
@@ -73,7 +74,8 @@ class Sender:
         except ConnectionRefusedError:
             self._lost("nobody listens there")
         except OSError as error:
-            self._lost(str(error))
+            small = f"; {len(data)} bytes are too many here, choose a smaller packet_size"
+            self._lost(str(error) + (small if error.errno == errno.EMSGSIZE else ""))
 
     def tell(self, message: Extension) -> None:
         """Send one of our own messages, if the client knows them."""
