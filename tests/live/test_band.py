@@ -20,6 +20,7 @@ def test_each_stem_has_its_own_reply(tiny: Path) -> None:
         bass, drums = duo.buffer[2 * s : 3 * s, 0], duo.buffer[2 * s : 3 * s, 1]
         assert np.abs(bass).max() > 1e-3
         assert np.abs(bass - drums).max() > 1e-3
+        assert duo.server.worker.settle(20.0)
         assert duo.server.counters.answered == 1
 
 

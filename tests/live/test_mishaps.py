@@ -107,6 +107,7 @@ def test_output_that_is_no_number_is_silence_and_the_next_step_is_good(spoiling:
         duo.load(r=0.125)
         for k in range(1, 18):
             duo.step(k * s)
+        assert duo.server.worker.settle(WAIT_S)
         concealed = duo.server.counters.concealed_replies
         assert duo.server.counters.answered == 17
         channel = duo.buffer[:, 0]

@@ -38,6 +38,7 @@ def wrong_samples(copying: Path, silent: Any, *, steps_after: int = 4, **setting
         duo.load(**setting)
         for k in range(1, steps + 1):
             duo.step(k * s)
+        assert duo.server.worker.settle(20.0)
         counters = duo.server.counters
         assert (counters.dropped, counters.concealed_context_samples, counters.answered) == (0, 0, steps)
         begin, end = first * s + lead, steps * s + lead + s

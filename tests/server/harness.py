@@ -31,37 +31,47 @@ class Recorder:
     name = "recorder"
 
     def __init__(self, bundle: Bundle, ramp: float, *, warms_up: bool) -> None:
-        self.bundle, self.ramp, self._warms_up = bundle, ramp, warms_up
+        self.bundle, self.ramp, self.warms_up = bundle, ramp, warms_up
         self.seen: list[dict[str, np.ndarray]] = []
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
         self.fail_with: Exception | None = None
         self.spoil = False
+        self.refuse_to_bind = False
 
-    def bind(self, binding: Binding) -> Recorder:
-        self.binding = binding
+    def bind(self, binding: Binding) -> Bound:
+        return Bound(self, binding)
+
+
+class Bound:
+    """What the recorder is bound to: a pipeline of its own each time, as every backend's is."""
+
+    def __init__(self, recorder: Recorder, binding: Binding) -> None:
+        self.recorder, self.binding, self.bundle = recorder, binding, recorder.bundle
         self.inputs = CycleInputs.zeros(self.bundle.manifest, binding)
-        self.bound = not self._warms_up
-        return self
+        self.bound = not recorder.warms_up
 
     def encode(self) -> np.ndarray:
+        if self.recorder.refuse_to_bind:
+            raise RuntimeError("out of memory")
         return np.zeros((1, self.bundle.manifest.latent_channels, 64), np.float32)
 
     def cycle(self, *, generate: bool, decode_first: int, decode_frames: int) -> CycleOutputs:
+        recorder = self.recorder
         if self.bound:  # the first one warms up
-            self.seen.append(
+            recorder.seen.append(
                 {"labels": self.binding.labels.copy()}
                 | {name: getattr(self.inputs, name).copy() for name in ("audio", "heard", "keep", "source")}
             )
-            self.entered.set()
-            assert self.gate.wait(WAIT_S)
-            if self.fail_with is not None:
-                raise self.fail_with
+            recorder.entered.set()
+            assert recorder.gate.wait(WAIT_S)
+            if recorder.fail_with is not None:
+                raise recorder.fail_with
         self.bound = True
         length = self.bundle.manifest.geometry.decoded_samples(decode_frames)
-        audio = np.tile(np.arange(length, dtype=np.float32) * self.ramp, (self.binding.rows, 1))
-        if self.spoil:
+        audio = np.tile(np.arange(length, dtype=np.float32) * recorder.ramp, (self.binding.rows, 1))
+        if recorder.spoil:
             audio[:, length // 2] = np.nan
         # What was generated is told from what is kept: the source where it is kept, .25 elsewhere.
         latents = np.where(self.inputs.keep > 0, self.inputs.source, np.float32(0.25))
@@ -77,9 +87,13 @@ class Peer:
         self.inbox.bind(("127.0.0.1", 0))
         self.port = self.inbox.getsockname()[1]
         self.server: tuple[str, int] = ("127.0.0.1", 0)
-        self._kept: list[bytes] = []
+        self.one_socket = False  # send from where it listens, as our own client does
 
     def send(self, *datagrams: bytes) -> None:
+        if self.one_socket:
+            for data in datagrams:
+                self.inbox.sendto(data, self.server)
+            return
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             for data in datagrams:
                 sock.sendto(data, self.server)

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 
 from anacrusis.benchmarks.faults import Faults
@@ -95,8 +94,5 @@ def test_chaos_over_sockets(live: Callable[..., Live], seed: int) -> None:
     counters = running.server.counters
     oracle.finish(counters.steps, counters.concealed_context_samples)
     assert counters.failed == 0
-    # What the networks were given last is what was heard: the newest step's audio, bit for bit.
-    answered = [step for step in steps if step.predict]
-    if answered and running.recorder.seen:
-        assert counters.answered + counters.dropped + counters.failed >= len(answered)
-        assert np.isfinite(running.recorder.seen[-1]["audio"]).all()
+    # Every step has one fate.
+    assert counters.answered + counters.dropped + counters.abandoned == len(steps)

@@ -27,7 +27,8 @@ def told(datagrams: list[bytes], kind: type[Kind]) -> list[Kind]:
 
 def introduced(running: Live) -> Live:
     """Say hello as our client does: from the socket that listens."""
-    running.peer.inbox.sendto(HELLO, running.peer.server)
+    running.peer.one_socket = True
+    running.peer.send(HELLO)
     running.peer.until(lambda got: len(got) == 1)
     return running
 

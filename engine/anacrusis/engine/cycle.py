@@ -98,10 +98,13 @@ class Cycle:
         self.pace = pace
 
     def set_stems(self, stems: Sequence[str]) -> None:
-        """Write other stems from the next step on. Stems that stay keep their history; new ones start silent."""
+        """Write other stems from the next step on. Stems that stay keep their history; new ones start silent.
+
+        Raises what binding raises; the stems are then as they were.
+        """
         before = {stem: row for row, stem in enumerate(self.stems)}
-        latents, emitted = self._latents, self._emitted
         self._bind(tuple(stems))
+        latents, emitted = self._latents, self._emitted
         self._start_history()
         if self._held is None:
             return
@@ -224,15 +227,21 @@ class Cycle:
     # -- inside ---------------------------------------------------------------------------------------------
 
     def _bind(self, stems: tuple[str, ...]) -> None:
+        """Memory and networks for these stems. Whatever raises in here, the cycle is as it was."""
         manifest, geometry = self.manifest, self._geometry
         indices = [manifest.stem_index(stem) for stem in stems]
         labels = np.zeros((len(stems), len(manifest.stems)), np.float32)
         labels[np.arange(len(stems)), indices] = 1.0
         # A change of pace may need the largest decode there is; memory is bound once.
-        binding = Binding(labels, self._table, geometry.window_frames)
-        self._pipeline = self._backend.bind(binding)
-        self.close()
-        self._ahead = NoiseAhead(
+        pipeline = self._backend.bind(Binding(labels, self._table, geometry.window_frames))
+        inputs = pipeline.inputs
+        inputs.audio[...] = 0.0
+        inputs.heard[...] = 1.0
+        silence = pipeline.encode()[0].copy()  # [C, frames]
+        # One cycle nobody hears: memory pools and lazily loaded code must not make the first step late.
+        warm = min(self.pace.max_generated_frames(geometry) + 1, geometry.window_frames)
+        pipeline.cycle(generate=True, decode_first=geometry.window_frames - warm, decode_frames=warm)
+        ahead = NoiseAhead(
             self._noise,
             indices,
             self._table,
@@ -240,14 +249,9 @@ class Cycle:
             manifest.decoder_noise_shape,
             frames=geometry.window_frames,
         )
+        self.close()
+        self._pipeline, self._silence, self._ahead = pipeline, silence, ahead
         self.stems, self._all_good = stems, np.ones(len(stems), np.bool_)
-        inputs = self._pipeline.inputs
-        inputs.audio[...] = 0.0
-        inputs.heard[...] = 1.0
-        self._silence = self._pipeline.encode()[0].copy()  # [C, frames]
-        # One cycle nobody hears: memory pools and lazily loaded code must not make the first step late.
-        warm = min(self.pace.max_generated_frames(geometry) + 1, geometry.window_frames)
-        self._pipeline.cycle(generate=True, decode_first=geometry.window_frames - warm, decode_frames=warm)
 
     def _start_history(self) -> None:
         geometry, rows = self._geometry, len(self.stems)

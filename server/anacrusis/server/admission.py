@@ -13,7 +13,7 @@ import ipaddress
 from collections.abc import Sequence
 
 from anacrusis.engine.errors import AnacrusisError
-from anacrusis.server.wire.sockets import resolve
+from anacrusis.server.wire.sockets import is_loopback, resolve
 
 
 class AdmissionError(AnacrusisError):
@@ -24,7 +24,9 @@ class Admission:
     """Receiving thread. client: host name or address. allow: addresses, networks (10.0.0.0/8) or host names."""
 
     def __init__(self, client: str, allow: Sequence[str] = (), token: str = "") -> None:
-        self._addresses = {resolve(client)}
+        self._addresses = {client_address(client)}
+        if is_loopback(client_address(client)):
+            self._addresses.add("127.0.0.1")  # a host's own name may resolve to 127.0.1.1
         self._networks = [network for entry in allow if (network := _network(entry)) is not None]
         self._addresses |= {resolve(entry) for entry in allow if _network(entry) is None}
         self._token = token
@@ -42,6 +44,12 @@ class Admission:
         if self._token and hmac.compare_digest(token.encode(), self._token.encode()):
             self._addresses.add(address)
         return self.admits(address)
+
+
+def client_address(client: str) -> str:
+    """Where the client is; the external says 0.0.0.0 where it found no network, and means this machine."""
+    address = resolve(client)
+    return "127.0.0.1" if address == "0.0.0.0" else address
 
 
 def _network(entry: str) -> ipaddress.IPv4Network | None:

@@ -7,33 +7,36 @@ length, each later one adds (id - last id) steps. A step is handed over when it 
 first datagram, or at the last moment that still meets its lead, whichever is first; what is missing is zeros and
 is said. An id that was handed over is closed: late and repeated datagrams of it never write.
 
-One wild datagram must not end a song. An id that cannot follow (more than 8 below, too far above, or the last one
-again with other audio from another socket) is put together aside, as the *challenger*, and starts a new epoch
-only when it is whole; a step of one datagram needs its successor as a witness.
+One wild datagram must not end a song. An id that cannot follow (more than 8 below, further above than time allows, or
+the last one again with other audio from another socket) is put together aside, as the *challenger*, and acts only when
+it is whole; a step of one datagram needs its successor as a witness. Up to 8 ids too far above it then joins the song
+(time moves on by as many steps); otherwise it begins a new epoch.
 """
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final
 
-from anacrusis.server.batch import F32, Batch, Planes, Span, Written
+from anacrusis.server.batch import F32, Batch, Planes, Source, Span, Written
 from anacrusis.server.controls import Controls, RefusedError
+from anacrusis.server.lengths import StepLengths
 from anacrusis.server.wire.extension import StepPosition
 from anacrusis.server.wire.messages import AudioMessage
 
 STALE_IDS: Final = 8
+STALE_S: Final = 2.0
+MOST_OPEN: Final = 16
+TOLD_S: Final = 1.0  # a position comes with its audio
+JOINS: Final = "gap"  # a batch aside that continues the song
 PATIENCE_S: Final = 0.25
 SILENCE_S: Final = 5.0
 LEAST_ASSEMBLY_S: Final = 0.005  # a lead that leaves less than this cannot be met by hurrying
 PLAY_SPEED: Final = 2.0  # the patch plays up to twice as fast, so ids may come that much faster
 STOCK_WINDOW_SAMPLES: Final = 264_600
-
-_log = logging.getLogger(__name__)
 
 
 class Fate(Enum):
@@ -68,6 +71,16 @@ class ReadyStep:
     deadline_s: float
     controls: Controls
     predict: bool
+    refusal: str = ""  # why there is to be no reply
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What was said of a batch, by whom: only its own client's word counts."""
+
+    source: Source
+    t_s: float
+    said: StepPosition | str
 
 
 @dataclass(slots=True)
@@ -92,15 +105,13 @@ class Assembler:
         capacity_samples: int = 0,
         budget_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        self.windows, self.stems, self.rate_hz = tuple(dict.fromkeys(windows)), stems, rate_hz
-        self.capacity_samples = capacity_samples or max(self.windows)
+        self.stems, self.rate_hz = stems, rate_hz
+        self.capacity_samples = capacity_samples or max(windows)
+        self._lengths = StepLengths(windows, stems, self.capacity_samples)
         self._planes = Planes(self.capacity_samples)
         self.epoch, self.reason = 0, "start"
         self._budget_s = budget_s
-        self._window: int | None = self.windows[0] if len(self.windows) == 1 else None
-        self._observed: int | None = None
-        self._observed_r = math.nan
-        self._misplaced = False
+        self._told: dict[int, _Told] = {}  # positions and refusals by batch
         self._begin()
 
     def _begin(self) -> None:
@@ -112,7 +123,11 @@ class Assembler:
         self._t_heard_s: float | None = None
 
     def new_epoch(self, reason: str) -> None:
-        """History starts anew; open batches are forgotten."""
+        """History starts anew, by command; open batches and what was said of them are forgotten."""
+        self._told.clear()
+        self._anew(reason)
+
+    def _anew(self, reason: str) -> None:
         self.epoch, self.reason = self.epoch + 1, reason
         self._begin()
 
@@ -123,7 +138,7 @@ class Assembler:
 
     # -- in ---------------------------------------------------------------------------------------------------
 
-    def add(self, message: AudioMessage, source: tuple[str, int], t_s: float, controls: Controls) -> Fate:
+    def add(self, message: AudioMessage, source: Source, t_s: float, controls: Controls) -> Fate:
         """Take one checked datagram of context. Raises RefusedError where it cannot be part of any step."""
         n = message.audio.shape[0]
         if n == 0:
@@ -136,75 +151,86 @@ class Assembler:
                 f"lie outside a window of {self.capacity_samples}"
             )
         if self._silent_since(t_s):
-            self.new_epoch("silence")
-        last, number = self._line.last_id, message.batch
-        challenged = self._challenger is not None and number in (self._challenger.id, self._challenger.id + 1)
-        if last is not None and (
-            (number <= last and last - number > STALE_IDS) or number - last > self._plausible_gap(t_s)
-        ):
+            self._anew("silence")
+        last, newest, number = self._line.last_id, self.newest_id, message.batch
+        if newest is not None and number > newest:
+            near = self._near(t_s, controls)
+            if number - newest > near:
+                joins = number - newest <= near + STALE_IDS
+                return self._challenge(message, source, t_s, controls, JOINS if joins else "batch id")
+        oldest = last if last is not None else newest
+        if oldest is not None and oldest - number > self._stale_ids(controls):
             return self._challenge(message, source, t_s, controls, "batch id")
         rival = self._open.get(number) or (self._closed if self._closed and self._closed.id == number else None)
-        if rival is not None and number == self.newest_id:
-            if rival.conflicts(message, source):
-                return self._challenge(message, source, t_s, controls, "another client")
-            if challenged and self._challenger is not None and source in self._challenger.sources:
-                return self._challenge(message, source, t_s, controls, "another client")
+        if rival is not None and number == newest and self._is_another_client(rival, message, source):
+            return self._challenge(message, source, t_s, controls, "another client")
         if last is not None and number <= last:
             return Fate.STALE
         batch = self._open.get(number)
-        if batch is None or not batch.planes:
-            position = batch.position if batch is not None else None
-            batch = self._open[number] = Batch(number, controls, self._planes, t_s)
-            batch.position = position
+        if batch is None:
+            if len(self._open) >= MOST_OPEN:
+                self._planes.give_back(self._open.pop(min(self._open)))
+            batch = self._open[number] = self._new_batch(number, source, controls, t_s)
         written = batch.add(message, source, t_s)
         self._t_heard_s = t_s
         if written is Written.NEW:
             self._challenger = self._witness = None
         return Fate.WRITTEN if written is Written.NEW else Fate.DUPLICATE
 
-    def place(self, position: StepPosition, t_s: float, controls: Controls) -> None:
-        """Take a client's own word for where a batch lies. Raises RefusedError for one that cannot be.
+    def place(self, position: StepPosition, source: Source, t_s: float) -> None:
+        """Take a client's own word for where its batch lies. Raises RefusedError for one that cannot be.
 
-        Its values were checked against the window by the caller.
+        Its lead was checked against the window by the caller.
         """
         if position.curr_samples < 1 or not 1 <= position.step_samples <= self.capacity_samples:
             raise RefusedError(f"position {position.curr_samples} with a step of {position.step_samples} cannot be")
-        last = self._line.last_id
-        if last is not None and position.batch <= last:
-            return  # of a step handed over, or of a client that starts anew: its audio tells
-        if last is not None and position.batch - last > self._plausible_gap(t_s):
-            return
-        batch = self._open.get(position.batch)
-        if batch is None:
-            batch = self._open[position.batch] = Batch(position.batch, controls, self._planes, t_s)
-        batch.position, batch.closes_s = position, None
+        self._tell(position.batch, _Told(source, t_s, position))
+
+    def refuse(self, batch: int, reason: str, source: Source, t_s: float) -> None:
+        """This batch is to be heard and not answered."""
+        self._tell(batch, _Told(source, t_s, reason))
+
+    def _tell(self, number: int, told: _Told) -> None:
+        self._told.pop(number, None)
+        self._told[number] = told
+        if len(self._told) > MOST_OPEN:
+            del self._told[next(iter(self._told))]
+        for batch in (self._open.get(number), self._challenger, self._witness):
+            if batch is not None and batch.id == number and told.source in batch.sources:
+                batch.is_told(told.said)
+
+    def _new_batch(self, number: int, source: Source, controls: Controls, t_s: float) -> Batch:
+        batch = Batch(number, controls, self._planes, t_s)
+        told = self._told.get(number)
+        if told is not None and told.source == source and t_s - told.t_s < TOLD_S:  # not of a song before
+            batch.is_told(told.said)
+        return batch
 
     # -- out --------------------------------------------------------------------------------------------------
 
     def poll(self, t_s: float) -> list[ReadyStep]:
         """Steps to hand over now, oldest first. Only the newest of them is to be predicted."""
-        due = [number for number, batch in self._open.items() if batch.planes and self._is_due(batch, t_s)]
+        due = [number for number, batch in self._open.items() if self._is_due(batch, t_s)]
         if not due:
             return []
         newest = max(due)
-        ready: list[ReadyStep] = []
-        for number in sorted(self._open):
-            if number <= newest:
-                batch = self._open.pop(number)
-                if batch.planes:
-                    ready.append(self._hand_over(batch, t_s, predict=number == newest))
+        numbers = sorted(number for number in self._open if number <= newest)
+        ready = [self._hand_over(self._open.pop(number), t_s, predict=number == newest) for number in numbers]
         return [step for step in ready if step.epoch == self.epoch]
 
     def next_deadline_s(self) -> float | None:
         """When `poll` has something to do if nothing more comes."""
-        return min((self._patience_ends_s(batch) for batch in self._open.values() if batch.planes), default=None)
+        return min((self._patience_ends_s(batch) for batch in self._open.values()), default=None)
 
     def _is_due(self, batch: Batch, t_s: float) -> bool:
-        return self._length_if_whole(batch) is not None or t_s >= self._patience_ends_s(batch)
+        return self._lengths.is_expected(batch, self._position(batch)) or t_s >= self._patience_ends_s(batch)
 
     def _patience_ends_s(self, batch: Batch) -> float:
         if batch.closes_s is None:
-            last_moment = self._deadline_s(batch, self._lead(batch, self._expected(batch))) - self._budget_s()
+            last_moment = (
+                self._deadline_s(batch, self._lead(batch, self._lengths.expected(batch, self._position(batch))))
+                - self._budget_s()
+            )
             patience_s = batch.t_first_s + PATIENCE_S
             hurry = last_moment >= batch.t_first_s + LEAST_ASSEMBLY_S
             batch.closes_s = min(patience_s, last_moment) if hurry else patience_s
@@ -215,13 +241,14 @@ class Assembler:
         return batch.t_first_s + spare / self.rate_hz
 
     def _hand_over(self, batch: Batch, t_s: float, *, predict: bool) -> ReadyStep:
-        line = self._line
-        whole = self._length_if_whole(batch)
-        length, step = self._length_and_step(batch, whole)
+        line, before = self._line, self._lengths.window_samples
+        length, step = self._lengths.heard_and_step(batch, self._position(batch), first=line.last_id is None)
         skip, steps_skipped = self._time_passed(batch, length, step)
-        if skip < 0 or self._misplaced:
-            self.reason = "window" if self._misplaced else "position"
-            self.epoch, skip, steps_skipped, self._misplaced = self.epoch + 1, 0, 0, False
+        # Steps of which the end was lost were placed by the likelier T: was that another?
+        misplaced = before is None and self._lengths.window_samples is not None and line.step_samples not in (0, step)
+        if skip < 0 or misplaced:
+            self.epoch, self.reason = self.epoch + 1, "window" if misplaced else "position"
+            skip, steps_skipped = 0, 0
         lead = self._lead(batch, step)
         line.position, line.last_id, line.step_samples = self._position(batch), batch.id, step
         self._planes.give_back(self._closed)
@@ -240,16 +267,8 @@ class Assembler:
             deadline_s=self._deadline_s(batch, lead),
             controls=batch.controls,
             predict=predict,
+            refusal=batch.refusal,
         )
-
-    # -- how long a step is -----------------------------------------------------------------------------------
-
-    def _candidates(self, controls: Controls) -> tuple[int, ...]:
-        """Steps that r allows, the likeliest first."""
-        if self._observed is not None and self._observed_r == controls.r:
-            return (self._observed,)
-        windows = (self._window,) if self._window is not None else self.windows
-        return tuple(step for step in (controls.step_samples(T) for T in windows) if step > 0)
 
     def _position(self, batch: Batch) -> StepPosition | None:
         """The client's own word; where it was lost, what follows from its last one."""
@@ -258,72 +277,6 @@ class Assembler:
             return batch.position
         curr = last.curr_samples + (batch.id - last.batch) * last.step_samples
         return replace(last, batch=batch.id, curr_samples=curr)
-
-    def _expected(self, batch: Batch) -> int:
-        position = self._position(batch)
-        if position is not None:
-            return position.step_samples
-        candidates = self._candidates(batch.controls)
-        more_than, at_most = batch.bounds(self.stems)
-        told = batch.told_length(self.stems)
-        if told in candidates:
-            return told
-        for step in candidates:
-            if more_than < step <= at_most:
-                return step
-        return candidates[0] if candidates else max(min(at_most, self.capacity_samples), 1)
-
-    def _length_if_whole(self, batch: Batch) -> int | None:
-        """Length of a batch of which nothing is missing, else None."""
-        position = self._position(batch)
-        if position is not None:
-            length = min(position.step_samples, position.curr_samples)
-            return length if batch.covers(length, self.stems) else None
-        candidates = self._candidates(batch.controls)
-        observed = batch.observed_length(self.stems)
-        # Where the total may count several targets, half a batch looks whole: the length must fit, or all be here.
-        if observed is not None and (
-            batch.chunks_declared(self.stems) == batch.total or observed in candidates or batch.received >= batch.total
-        ):
-            return observed
-        if len(candidates) != 1 or not batch.covers(candidates[0], self.stems):
-            return None
-        more_than, _ = batch.bounds(self.stems)
-        certain = more_than < candidates[0] or batch.received >= batch.total
-        return candidates[0] if certain else None
-
-    def _length_and_step(self, batch: Batch, whole: int | None) -> tuple[int, int]:
-        """(samples heard, samples to emit). Only a whole batch may change what is expected."""
-        step = self._expected(batch)
-        position = self._position(batch)
-        if position is not None:
-            return min(step, position.curr_samples), step
-        first = self._line.last_id is None
-        if whole is None:
-            _, at_most = batch.bounds(self.stems)
-            if batch.told_length(self.stems) == step:
-                self._learn(step, batch.controls)
-            return (min(step, max(at_most, 1)) if first else step), step
-        if first and whole < min(self._candidates(batch.controls), default=1):
-            return whole, step  # the performer began in the middle of a step: right-aligned
-        self._learn(whole, batch.controls)
-        return whole, whole
-
-    def _learn(self, step: int, controls: Controls) -> None:
-        """Settle which T the client has, or that its steps are of another length than r says."""
-        for window in self.windows:
-            if controls.step_samples(window) == step:
-                if self._window != window and len(self.windows) > 1:
-                    _log.info("steps of %d samples: the client's window is T = %d", step, window)
-                    # Steps of which the end was lost were placed by the likelier T: was that another?
-                    self._misplaced = self._window is None and self._line.step_samples not in (0, step)
-                    self._window = window
-                self._observed = None
-                return
-        if self._observed != step or self._observed_r != controls.r:
-            expected = self._candidates(controls)
-            _log.warning("steps of %d samples, not %s at r = %g: following them", step, expected, controls.r)
-        self._observed, self._observed_r = step, controls.r
 
     def _lead(self, batch: Batch, step_samples: int) -> int:
         position = self._position(batch)
@@ -346,12 +299,18 @@ class Assembler:
             return moved - length, ids - 1
         return (ids - 1) * step + step - length, ids - 1
 
-    def _plausible_gap(self, t_s: float) -> int:
-        """Most ids a client can have moved on by in the time since it was last heard."""
-        if self._t_heard_s is None or not self._line.step_samples:
-            return 1 << 31
-        elapsed_steps = (t_s - self._t_heard_s) * self.rate_hz / self._line.step_samples
-        return STALE_IDS + math.ceil(PLAY_SPEED * elapsed_steps)
+    def _near(self, t_s: float, controls: Controls) -> int:
+        """How many ids a client can have moved on by since something of it was written."""
+        if self._t_heard_s is None:
+            return 1
+        return 1 + math.ceil(PLAY_SPEED * (t_s - self._t_heard_s) * self.rate_hz / self._step(controls))
+
+    def _stale_ids(self, controls: Controls) -> int:
+        """How far below the last an id is only late. Eight steps, or as many as the slowest packet takes."""
+        return max(STALE_IDS, math.ceil(STALE_S * self.rate_hz / self._step(controls)))
+
+    def _step(self, controls: Controls) -> int:
+        return self._line.step_samples or max(self._lengths.candidates(controls), default=self.capacity_samples)
 
     def _silent_since(self, t_s: float) -> bool:
         if self._t_heard_s is None:
@@ -360,26 +319,34 @@ class Assembler:
 
     # -- another line of time ---------------------------------------------------------------------------------
 
-    def _challenge(
-        self, message: AudioMessage, source: tuple[str, int], t_s: float, controls: Controls, reason: str
-    ) -> Fate:
+    def _is_another_client(self, rival: Batch, message: AudioMessage, source: Source) -> bool:
         held = self._challenger
-        if held is not None and message.batch == held.id + 1 and self._length_if_whole(held) is not None:
-            witness = self._witness or Batch(message.batch, controls, self._planes, t_s)
-            self._witness = witness
-            witness.add(message, source, t_s)
-            self._begin_with(held, reason, witness)
-            return Fate.EPOCH
-        if held is None or message.batch != held.id or held.conflicts(message, source):
-            held = self._challenger = Batch(message.batch, controls, self._planes, t_s)
-            self._witness = None
-        held.add(message, source, t_s)
-        if self._length_if_whole(held) is None or held.total == 1:
-            return Fate.ASIDE
-        self._begin_with(held, reason)
-        return Fate.EPOCH
+        follows = held is not None and held.id == message.batch and source in held.sources
+        return follows or rival.conflicts(message, source)
 
-    def _begin_with(self, batch: Batch, reason: str, *more: Batch) -> None:
-        self.new_epoch(reason)
-        self._open = {one.id: one for one in (batch, *more)}
-        self._t_heard_s = batch.t_last_s
+    def _challenge(self, message: AudioMessage, source: Source, t_s: float, controls: Controls, reason: str) -> Fate:
+        """Put a batch together aside. Whole, and witnessed where it is one datagram, it begins an epoch, or joins."""
+        held = self._challenger
+        if held is not None and message.batch == held.id + 1 and self._is_whole(held):
+            witness = self._witness = self._witness or self._new_batch(message.batch, source, controls, t_s)
+            witness.add(message, source, t_s)
+            return self._accept(reason, held, witness)
+        if held is None or message.batch != held.id or held.conflicts(message, source):
+            self._planes.give_back(held)
+            held, self._witness = self._new_batch(message.batch, source, controls, t_s), None
+            self._challenger = held
+        held.add(message, source, t_s)
+        if not self._is_whole(held) or held.total == 1:
+            return Fate.ASIDE
+        return self._accept(reason, held)
+
+    def _is_whole(self, batch: Batch) -> bool:
+        return self._lengths.whole(batch, batch.position) is not None
+
+    def _accept(self, reason: str, *batches: Batch) -> Fate:
+        self._challenger = self._witness = None
+        if reason != JOINS:
+            self._anew(reason)
+        self._open.update({batch.id: batch for batch in batches})
+        self._t_heard_s = batches[-1].t_last_s
+        return Fate.WRITTEN if reason == JOINS else Fate.EPOCH

@@ -21,6 +21,7 @@ from anacrusis.server.wire.messages import CONTEXT, AudioMessage
 
 F32 = NDArray[np.float32]
 SPARE_PLANES: Final = 8
+Source = tuple[str, int]  # address and port of a sender
 Span = tuple[int, int]  # offset and length, in samples of the step
 
 
@@ -102,12 +103,13 @@ class Batch:
         self.t_first_s = self.t_last_s = t_first_s
         self.total = 0
         self.received = 0
-        self.sources: set[tuple[str, int]] = set()
+        self.sources: set[Source] = set()
         self.planes: dict[str, Plane] = {}
         self.position: StepPosition | None = None
+        self.refusal = ""  # why it gets no reply
         self.closes_s: float | None = None  # the owner's, until something changes
 
-    def add(self, message: AudioMessage, source: tuple[str, int], t_s: float) -> Written:
+    def add(self, message: AudioMessage, source: Source, t_s: float) -> Written:
         """Write one datagram whose span was checked against the capacity. CONFLICT changes nothing."""
         plane = self.planes.get(message.address)
         if plane is None:
@@ -117,12 +119,20 @@ class Batch:
             if plane.count == message.audio.shape[0] or message.audio.shape[0] != plane.longest:
                 self.closes_s = None  # the first, or the last: what the step's length may be told from
             self.received += 1
-            self.total = self.total or message.total
+            self.total = max(self.total, message.total)
             self.sources.add(source)
             self.t_last_s = t_s
         return written
 
-    def conflicts(self, message: AudioMessage, source: tuple[str, int]) -> bool:
+    def is_told(self, said: StepPosition | str) -> None:
+        """Where it lies, or why it gets no reply."""
+        self.closes_s = None
+        if isinstance(said, str):
+            self.refusal = said
+        else:
+            self.position = said
+
+    def conflicts(self, message: AudioMessage, source: Source) -> bool:
         """Other audio than what this batch holds there, from another socket."""
         plane = self.planes.get(message.address)
         if plane is None or source in self.sources:
@@ -130,6 +140,16 @@ class Batch:
         span = slice(message.index, message.index + message.audio.shape[0])
         have = plane.have[span]
         return bool((plane.audio[span][have] != message.audio[have]).any())
+
+    @property
+    def distinct(self) -> int:
+        """Datagrams that brought something, over all planes."""
+        return sum(len(plane.chunks) for plane in self.planes.values())
+
+    @property
+    def end(self) -> int:
+        """One past the last sample that came."""
+        return max((plane.end for plane in self.planes.values()), default=0)
 
     # -- how long is it ---------------------------------------------------------------------------------------
 
@@ -145,7 +165,7 @@ class Batch:
             return None
         if not self._all_planes(stems):
             return None
-        end = max(plane.end for plane in self.planes.values())
+        end = self.end
         return end if all(plane.covers(end) for plane in self.planes.values()) else None
 
     def bounds(self, stems: int) -> Span:

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, fields
 
+LONGEST_LINE = 300
 _log = logging.getLogger("anacrusis.server")
 
 
@@ -33,11 +34,11 @@ class Counters:
     steps_never_came: int = 0
     concealed_context_samples: int = 0  # of steps of which at least one datagram came
     # engine thread
-    answered: int = 0
     dropped: int = 0
     concealed_replies: int = 0  # stems replaced by silence
     failed: int = 0  # cycles that raised
     # sending thread
+    answered: int = 0
     late: int = 0
     resent: int = 0  # stems sent again from chunk 0
     abandoned: int = 0  # replies that no client would take any more
@@ -74,4 +75,5 @@ class Narrator:
             self._said[kind] = (at, held + 1)
             return
         self._said[kind] = (now, 0)
-        _log.log(level, "%s%s", text, f" (and {held} more like it)" if held else "")
+        shown = text if len(text) <= LONGEST_LINE else text[:LONGEST_LINE] + "..."
+        _log.log(level, "%s%s", shown, f" (and {held} more like it)" if held else "")

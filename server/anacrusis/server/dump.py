@@ -12,12 +12,18 @@ import numpy as np
 
 from anacrusis.server.batch import F32
 
+_NAME = "dump"
 _log = logging.getLogger("anacrusis.server")
 
 
 def write_dump(directory: Path, arrays: dict[str, F32], rate_hz: int) -> None:
     """Audio [n] or [stems, n] as float WAV, latents as .npy; on a thread, so that no step waits for a disk."""
-    threading.Thread(target=_write, args=(directory, arrays, rate_hz), name="dump", daemon=True).start()
+    threading.Thread(target=_write, args=(directory, arrays, rate_hz), name=_NAME, daemon=True).start()
+
+
+def is_writing() -> bool:
+    """One at a time: two would write the same files."""
+    return any(thread.name == _NAME for thread in threading.enumerate())
 
 
 def _write(directory: Path, arrays: dict[str, F32], rate_hz: int) -> None:

@@ -29,13 +29,17 @@ BYTES_BETWEEN_PAUSES: Final = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """audio [stems, N] float32, headroom first. on_sent(complete) after the last datagram, on the sending thread."""
+    """audio [stems, N] float32, headroom first. on_sent(complete) after the last datagram, on the sending thread.
+
+    good_for: how many batches a client keeps, this one counted; the released one keeps two.
+    """
 
     epoch: int
     batch: int
     stems: tuple[str, ...]
     audio: F32
     package: int
+    good_for: int = 2
     on_sent: Callable[[bool], None] = lambda complete: None
 
 
@@ -57,7 +61,8 @@ class Sender:
 
     def stop(self, timeout_s: float) -> None:
         self._replies.put(None)
-        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
 
     def submit(self, reply: Reply) -> None:
         """Queue a reply; returns at once."""
@@ -67,10 +72,10 @@ class Sender:
         """Set `done` when every reply submitted so far was sent."""
         self._replies.put(done)
 
-    def say(self, data: bytes) -> None:
-        """Send one datagram now. Never raises."""
+    def say(self, data: bytes, target: tuple[str, int] | None = None) -> None:
+        """Send one datagram now, to the client unless told where. Never raises."""
         try:
-            self._sock.sendto(data, self.target)
+            self._sock.sendto(data, target or self.target)
         except ConnectionRefusedError:
             self._lost("nobody listens there")
         except OSError as error:
@@ -93,9 +98,11 @@ class Sender:
                 reply.set()
                 continue
             try:
-                reply.on_sent(self._send(reply))
+                complete = self._send(reply)
             except Exception as error:  # a reply must not end the thread that sends the next
+                complete = False
                 self._narrator.say("send", f"reply to batch {reply.batch} failed: {error}", logging.ERROR)
+            reply.on_sent(complete)
 
     def _send(self, reply: Reply) -> bool:
         """True where every stem was sent whole."""
@@ -110,13 +117,11 @@ class Sender:
         datagrams = list(messages.reply_datagrams(stem, reply.batch, audio, reply.package))
         chunk, since_pause, seen = 0, 0, self.newest
         while chunk < len(datagrams):
-            if self.epoch != reply.epoch:
-                return False
             newest = self.newest
+            if self.epoch != reply.epoch or (newest is not None and newest >= reply.batch + reply.good_for):
+                return False
             if newest != seen:
                 seen = newest
-                if newest is not None and newest > reply.batch + 1:
-                    return False
                 if chunk:
                     chunk = 0
                     self._counters.resent += 1

@@ -24,8 +24,8 @@ from typing import Any
 from anacrusis.engine.bundle import Bundle
 from anacrusis.engine.engine import Engine
 from anacrusis.engine.errors import AnacrusisError
-from anacrusis.server.admission import Admission
-from anacrusis.server.clocks import Counters
+from anacrusis.server.admission import Admission, client_address
+from anacrusis.server.clocks import Counters, Narrator
 from anacrusis.server.sender import PAUSE_S, Sender
 from anacrusis.server.session import Session, SessionConfig
 from anacrusis.server.wire import messages
@@ -71,7 +71,7 @@ class ServerConfig:
         """bind_ip resolved, or what the client's address asks for. Raises SocketError."""
         if self.bind_ip is not None:
             return resolve(self.bind_ip)
-        return "127.0.0.1" if is_loopback(resolve(self.client_ip)) else "0.0.0.0"
+        return "127.0.0.1" if is_loopback(client_address(self.client_ip)) else "0.0.0.0"
 
 
 class Server:
@@ -79,14 +79,14 @@ class Server:
 
     def __init__(self, bundle: Bundle, open_engine: Callable[[], Engine], config: ServerConfig) -> None:
         config.validate()
-        self.config, self.counters = config, Counters()
+        self.config, self.counters, self._narrator = config, Counters(), Narrator()
         admission = Admission(config.client_ip, config.allow, config.token)
         self._receiver = open_receiver(config.bind_address(), config.port)
         self._outlet = open_sender()
         granted = granted_bytes(self._receiver)
         if granted < LEAST_BUFFER_BYTES:
             _log.warning("receive buffer is only %d bytes; bursts may be lost (raise net.core.rmem_max)", granted)
-        self.sender = Sender(self._outlet, (resolve(config.client_ip), config.client_port), self.counters)
+        self.sender = Sender(self._outlet, (client_address(config.client_ip), config.client_port), self.counters)
         self.sender.pause_s = config.send_pause_s
         self.worker = Worker(open_engine, self.sender, self.counters, context_tail_samples=config.context_tail_samples)
         self.session = Session(
@@ -97,7 +97,7 @@ class Server:
             self.counters,
             SessionConfig(version("anacrusis"), config.windows, config.dump, config.positions),
         )
-        self._stopping = threading.Event()
+        self._stopping, self._stop_asked = threading.Event(), False
         self._thread = threading.Thread(target=self._receive, name="receiver", daemon=True)
 
     @property
@@ -109,35 +109,41 @@ class Server:
     def start(self) -> None:
         """Listen, load the model, say /ready once.
 
-        Returns early where `request_stop` is called meanwhile. Raises what opening the engine raises; the server
-        is up all the same, and /load_model tries again: the caller decides whether to stop.
+        Returns early where `request_stop` is called meanwhile. Raises AnacrusisError where the engine does not open;
+        the server is up all the same, without /ready, and /load_model tries again: the caller decides whether to stop.
         """
         self._thread.start()
         self.sender.start()
         self.worker.start()
         while not self.worker.opened.done():
-            if self._stopping.wait(0.01):
+            if self.wait(0.01):
                 return
-        self.sender.say(messages.READY)
         self.worker.opened.result()
+        self.sender.say(messages.READY)
 
-    def wait(self, timeout_s: float | None = None) -> bool:
-        """Until `stop` is called; True if it was."""
-        return self._stopping.wait(timeout_s)
+    def wait(self, timeout_s: float) -> bool:
+        """Until a stop is asked for; True if it was."""
+        until = time.monotonic() + timeout_s
+        while not self._stop_asked and (left := until - time.monotonic()) > 0:
+            self._stopping.wait(min(left, LONGEST_WAIT_S))
+        return self._stop_asked
 
     def request_stop(self) -> None:
-        """From a signal handler or any thread; returns at once."""
-        self._stopping.set()
+        """From a signal handler: sets a flag and takes no lock, which the interrupted thread might hold."""
+        self._stop_asked = True
 
     def stop(self, timeout_s: float = 0.6) -> bool:
         """Stop every thread and close. False where a cycle is still running (it holds nothing that must be saved)."""
+        self._stop_asked = True
         self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
-        ended = self.worker.stop(timeout_s)
-        self.sender.stop(timeout_s)
-        self._receiver.close()
-        self._outlet.close()
+        try:
+            if self._thread.is_alive():
+                self._thread.join(timeout_s)
+            ended = self.worker.stop(timeout_s)
+            self.sender.stop(timeout_s)
+        finally:
+            self._receiver.close()
+            self._outlet.close()
         return ended
 
     def __enter__(self) -> Server:
@@ -173,7 +179,7 @@ class Server:
             except OSError as error:  # a reset connection on Windows, an interface that went away
                 if self._stopping.is_set():
                     return
-                _log.warning("receive failed (%s); still listening", error)
+                self._narrator.say("receive", f"receive failed ({error}); still listening")
                 time.sleep(0.05)
                 continue
             now = time.perf_counter()

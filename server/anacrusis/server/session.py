@@ -8,8 +8,8 @@ never raise: what cannot be is counted, logged at most once a second, and answer
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import math
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,15 +23,19 @@ from anacrusis.engine.errors import AnacrusisError, GeometryError
 from anacrusis.engine.window import Pace
 from anacrusis.server.admission import Admission
 from anacrusis.server.assembler import SILENCE_S, STOCK_WINDOW_SAMPLES, Assembler, Fate, ReadyStep
-from anacrusis.server.batch import F32
+from anacrusis.server.batch import F32, Source
 from anacrusis.server.clocks import Counters, Narrator
 from anacrusis.server.controls import SETTERS, Controls, RefusedError, apply
 from anacrusis.server.wire import extension, messages, osc
 from anacrusis.server.worker import Again, Begin, Dump, Load, Prepare, Work
 
-_log = logging.getLogger("anacrusis.server")
+HELLO_BEGINS: Final = osc.string_bytes(extension.ClientHello.ADDRESS)
+MOST_HELLO_BYTES: Final = 1024
+MOST_HELLOS: Final = 32
+MOST_REASON: Final = 300
+LOUDEST: Final = 1e4  # 80 dB above full scale is not audio
 
-Source = tuple[str, int]
+_log = logging.getLogger("anacrusis.server")
 
 
 class Outgoing(Protocol):
@@ -42,7 +46,7 @@ class Outgoing(Protocol):
     newest: int | None
     epoch: int
 
-    def say(self, data: bytes) -> None: ...
+    def say(self, data: bytes, target: Source | None = None) -> None: ...
     def tell(self, message: extension.Extension) -> None: ...
 
 
@@ -94,6 +98,8 @@ class Session:
             budget_s=lambda: engineer.budget_s,
         )
         self._instance = secrets.randbelow(1 << 31)
+        self._configured = out.target
+        self._hellos: dict[Source, Source] = {}  # who said hello -> where it wants its replies
         self._loaded = False
         self._t_context_s: float | None = None
         self._planes = {f"/{stem}" for stem in self._manifest.stems} | {messages.CONTEXT}
@@ -115,24 +121,40 @@ class Session:
         self._counters.received += 1
         self._t_s = t_s
         try:
+            if not self._admission.admits(source[0]) and not self._introduces_itself(data, source):
+                return
             for message in osc.messages_in(data):
                 self._message(message, source)
-        except RefusedError as error:
-            self._counters.refused += 1
-            self._refuse(data, str(error))
         except AnacrusisError as error:
-            self._counters.malformed += 1
-            self._narrator.say("malformed", f"datagram of {len(data)} bytes from {source[0]} dropped: {error}")
+            self._malformed(data, source, str(error), logging.WARNING)
         except Exception as error:  # whatever a datagram does, the next one is read
-            self._counters.malformed += 1
-            self._narrator.say(
-                "broken", f"datagram of {len(data)} bytes dropped: {type(error).__name__}: {error}", logging.ERROR
-            )
+            self._malformed(data, source, f"{type(error).__name__}: {error}", logging.ERROR)
+
+    def _introduces_itself(self, data: bytes, source: Source) -> bool:
+        """Whether a stranger's datagram may be read: a hello of ours with the token, and nothing larger."""
+        if data.startswith(HELLO_BEGINS) and len(data) <= MOST_HELLO_BYTES:
+            with contextlib.suppress(osc.WireError):
+                if self._admission.hello(source[0], extension.ClientHello.read(osc.decode(data)).token):
+                    return True
+        self._counters.strangers += 1
+        self._narrator.say(
+            "stranger", f"{source[0]} is not the client; its datagrams are dropped (see --allow, --token)"
+        )
+        return False
+
+    def _malformed(self, data: bytes, source: Source, why: str, level: int) -> None:
+        self._counters.malformed += 1
+        self._narrator.say("malformed", f"datagram of {len(data)} bytes from {source[0]} dropped: {why}", level)
 
     def tick(self, t_s: float) -> None:
         """Hand over what is due. Never raises."""
         self._t_s = t_s
-        self._hand_over()
+        try:
+            self._hand_over()
+        except Exception as error:  # the thread that listens must go on listening
+            self._narrator.say("broken", f"a step was lost: {type(error).__name__}: {error}", logging.ERROR)
+            self._begin_epoch("fault")
+            self._engineer.put(Begin(self.assembler.epoch))
         if self._t_context_s is not None and t_s >= self._t_context_s + SILENCE_S:
             self._t_context_s = None
             _log.warning("no context for %g s; is the client gone? still listening", SILENCE_S)
@@ -147,24 +169,28 @@ class Session:
 
     def _message(self, data: bytes, source: Source) -> None:
         address = osc.address_of(data)
-        if not self._admission.admits(source[0]) and address != extension.ClientHello.ADDRESS:
-            self._counters.strangers += 1
-            self._narrator.say("stranger", f"{source[0]} is not the client; its datagrams are dropped (see --allow)")
-            return
-        if address in self._planes:
-            self._context(messages.read_context(data), source)
-        elif address in SETTERS:
-            self._set(osc.decode(data))
-        elif address in self._commands:
-            self._commands[address](osc.decode(data), source)
-        else:
-            self._counters.unknown += 1
-            self._narrator.say("unknown", f"no such address: {address[:60]!r}", logging.INFO)
+        try:
+            if address in self._planes:
+                self._context(messages.read_context(data), source)
+            elif address in SETTERS:
+                self._set(osc.decode(data))
+            elif address in self._commands:
+                self._commands[address](osc.decode(data), source)
+            else:
+                self._counters.unknown += 1
+                self._narrator.say("unknown", f"no such address: {address[:60]!r}", logging.INFO)
+        except RefusedError as error:
+            self._counters.refused += 1
+            self._narrator.say("refused", f"refused: {error}")
+            self._out.tell(extension.Refused(address, str(error)[:MOST_REASON]))
 
-    def _refuse(self, data: bytes, reason: str) -> None:
-        self._narrator.say("refused", f"refused: {reason}")
-        address = data[: data.find(b"\0")].decode("ascii", "replace")
-        self._out.tell(extension.Refused(address, reason))
+    def _speaks(self, source: Source) -> None:
+        """Who plays gets the replies: where its hello said, or where the command line says."""
+        target = self._hellos.get(source, self._configured)
+        self._out.introduced = source in self._hellos
+        if self._out.target != target:
+            self._out.target = target
+            self._narrator.say("target", f"replies go to {target[0]}:{target[1]}", logging.INFO)
 
     # -- context ----------------------------------------------------------------------------------------------
 
@@ -173,8 +199,9 @@ class Session:
             self._counters.unloaded += 1
             self._narrator.say("unloaded", f"context before the model is loaded ({self._engineer.state}); dropped")
             return
-        if message.audio.shape[0] and not _finite(message.audio):
-            raise RefusedError(f"{message.address} carries samples that are not finite")
+        if message.audio.shape[0] and not _is_audio(message.audio):
+            raise RefusedError(f"{message.address} carries samples that are not finite, or beyond {LOUDEST:g}")
+        self._speaks(source)
         before = self.assembler.epoch
         fate = self.assembler.add(message, source, self._t_s, self.controls)
         self._counters.duplicate += fate is Fate.DUPLICATE
@@ -220,7 +247,7 @@ class Session:
         epoch = self.assembler.epoch
         self._engineer.current_epoch = self._out.epoch = epoch
         self._out.newest = self.assembler.newest_id
-        _log.info("epoch %d begins (%s)", epoch, self.assembler.reason)
+        self._narrator.say("epoch", f"epoch {epoch} begins ({self.assembler.reason})", logging.INFO)
         self._out.tell(extension.NewEpoch(epoch, self.assembler.reason))
 
     # -- control ----------------------------------------------------------------------------------------------
@@ -235,6 +262,7 @@ class Session:
         if message.arguments:
             raise RefusedError("/load_model takes no arguments")
         self._loaded = True
+        self._speaks(source)
         self._begin_epoch("load")
         self._engineer.put(Load(self.assembler.epoch, self.controls))
 
@@ -250,7 +278,9 @@ class Session:
 
     def _print(self, message: osc.Message, source: Source) -> None:
         if self._config.dump is None:
-            _log.info("/print asked for; start the server with --print-dir DIR to let it write there")
+            self._narrator.say(
+                "print", "/print: start the server with --print-dir DIR to let it write there", logging.INFO
+            )
         else:
             self._engineer.put(Dump(self._config.dump))
 
@@ -264,18 +294,16 @@ class Session:
 
     def _hello(self, message: osc.Message, source: Source) -> None:
         hello = extension.ClientHello.read(message)
-        if not self._admission.hello(source[0], hello.token):
-            self._counters.strangers += 1
-            self._narrator.say("stranger", f"hello from {source[0]} refused: not the client, and no valid token")
-            return
+        self._admission.hello(source[0], hello.token)
         if not 0 <= hello.port <= 65535:
             raise RefusedError(f"hello from port {hello.port}; ports are 0 to 65535")
-        target = (source[0], hello.port or source[1])
-        if not self._out.introduced or self._out.target != target:
-            _log.info("client at %s:%d speaks protocol %d; replies go there", *target, hello.protocol)
-        self._out.target, self._out.introduced = target, True
+        if source not in self._hellos and len(self._hellos) >= MOST_HELLOS:
+            del self._hellos[next(iter(self._hellos))]
+        self._hellos[source] = target = (source[0], hello.port or source[1])
+        if self._t_context_s is None:  # nobody plays: what is to say of the model is for whom asked
+            self._speaks(source)
         manifest = self._manifest
-        self._out.tell(
+        self._out.say(
             extension.ServerHello(
                 protocol=extension.PROTOCOL,
                 version=self._config.version,
@@ -288,7 +316,8 @@ class Session:
                 licence=manifest.licence.spdx,
                 model=self._engineer.state,
                 instance=self._instance,
-            )
+            ).encode(),
+            target,
         )
 
     def _position(self, message: osc.Message, source: Source) -> None:
@@ -299,11 +328,13 @@ class Session:
         try:
             Pace(position.step_samples, position.lead_samples, fade).validate(self._manifest.geometry)
         except GeometryError as error:
+            self.assembler.refuse(position.batch, str(error), source, self._t_s)
             raise RefusedError(f"/anacrusis/step: {error}") from None
         if self._loaded:
-            self.assembler.place(position, self._t_s, self.controls)
+            self.assembler.place(position, source, self._t_s)
+            self._hand_over()
 
 
-def _finite(audio: F32) -> bool:
+def _is_audio(audio: F32) -> bool:
     """Without a temporary array: the largest and the smallest carry NaN and infinity along."""
-    return math.isfinite(audio.max()) and math.isfinite(audio.min())
+    return bool(audio.max() <= LOUDEST and audio.min() >= -LOUDEST)

@@ -21,13 +21,13 @@ import numpy as np
 
 from anacrusis.engine.cycle import Step
 from anacrusis.engine.engine import Engine
-from anacrusis.engine.errors import AnacrusisError, GeometryError
+from anacrusis.engine.errors import AnacrusisError, BackendError, GeometryError
 from anacrusis.engine.upstream import UpstreamPace
 from anacrusis.engine.window import Pace
 from anacrusis.server.assembler import ReadyStep
 from anacrusis.server.clocks import Counters, Recent
 from anacrusis.server.controls import Controls
-from anacrusis.server.dump import write_dump
+from anacrusis.server.dump import is_writing, write_dump
 from anacrusis.server.sender import Reply, Sender
 from anacrusis.server.wire import extension, messages
 
@@ -120,7 +120,8 @@ class Worker:
     def stop(self, timeout_s: float) -> bool:
         """True if the thread ended; a long cycle may outlast the timeout."""
         self._mail.put(None)
-        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def settle(self, timeout_s: float) -> bool:
@@ -167,7 +168,7 @@ class Worker:
             self._begin(work.epoch)
         elif isinstance(work, Prepare):
             self._prepare(work.controls)
-        elif isinstance(work, Dump) and self._engine is not None:
+        elif isinstance(work, Dump) and self._engine is not None and not is_writing():
             write_dump(work.directory, self._engine.cycle.recent(), self._engine.bundle.manifest.sample_rate_hz)
         elif isinstance(work, Again) and self._engine is not None:
             self._answer_again(work, self._engine)
@@ -182,11 +183,13 @@ class Worker:
         self._say_state("loading", "")
         try:
             self._engine = self._open_engine()
-        except AnacrusisError as error:
-            self._say_state("failed", str(error))
-            _log.error("the model did not load: %s", error)
+        except Exception as error:  # a library's own errors too: the thread must live to try again
+            known = isinstance(error, AnacrusisError)
+            text = str(error) if known else f"{type(error).__name__}: {_one_line(error)}"
+            self._say_state("failed", text)
+            _log.error("the model did not load: %s", text)
             if not self.opened.done():
-                self.opened.set_exception(error)
+                self.opened.set_exception(error if known else BackendError(f"the model did not load: {text}"))
             return
         self._say_state("ready", self._engine.backend.name)
         if not self.opened.done():
@@ -218,6 +221,10 @@ class Worker:
             _hear(engine, step)
             self._drop(step.batch, "a newer step was complete", step.epoch)
             return
+        if step.refusal:
+            _hear(engine, step)
+            self._drop(step.batch, step.refusal, step.epoch)
+            return
         if not step.controls.stems:
             _hear(engine, step)
             self._sender.say(messages.SERVER_PREDICTED)
@@ -229,9 +236,9 @@ class Worker:
             self._drop(step.batch, str(error), step.epoch)
             _log.warning("batch %d gets no reply: %s", step.batch, error)
             return
-        begin = self._clock()
         try:
             self._prepare(step.controls)
+            begin = self._clock()
             result = engine.step(step.audio)
         except Exception:
             _hear(engine, step)  # time moves on
@@ -273,7 +280,6 @@ class Worker:
     def _reply(self, step: ReadyStep, result: Step) -> None:
         if step.epoch != self.current_epoch:
             return  # a reset came while the networks ran
-        self._counters.answered += 1
         for stem in result.concealed:
             self._counters.concealed_replies += 1
             _log.warning("batch %d: %s was not finite or too loud; silence instead", step.batch, stem)
@@ -287,7 +293,10 @@ class Worker:
             self._account(step, result, sent, complete)
 
         audio = np.concatenate([result.headroom, result.audio], axis=1)
-        self._sender.submit(Reply(step.epoch, step.batch, result.stems, audio, step.controls.package, on_sent))
+        good_for = max(2, -(-step.lead_samples // step.step_samples) + 1)
+        self._sender.submit(
+            Reply(step.epoch, step.batch, result.stems, audio, step.controls.package, good_for, on_sent)
+        )
 
     def _account(self, step: ReadyStep, result: Step, sent_s: float, complete: bool) -> None:
         """Sending thread: the three clocks of one step."""
@@ -296,6 +305,7 @@ class Worker:
         if not complete:
             self._say_dropped(step.batch, "a newer step came before it was sent", step.epoch)
             return
+        counters.answered += 1
         if margin_ms < 0 and step.deadline_s > step.t_first_s:
             counters.late += 1
             self._sender.tell(extension.Late(step.batch, -margin_ms))
@@ -315,11 +325,11 @@ class Worker:
                 decode_ms=times.decode_ms,
                 host_ms=times.host_ms,
                 margin_ms=margin_ms,
-                late=counters.late,
-                dropped=counters.dropped + counters.abandoned,
-                concealed_context_samples=counters.concealed_context_samples,
-                concealed_replies=counters.concealed_replies,
-                refused=counters.refused,
+                late=_int32(counters.late),
+                dropped=_int32(counters.dropped + counters.abandoned),
+                concealed_context_samples=_int32(counters.concealed_context_samples),
+                concealed_replies=_int32(counters.concealed_replies),
+                refused=_int32(counters.refused),
             )
         )
 
@@ -339,6 +349,11 @@ def _hear(engine: Engine, step: ReadyStep) -> None:
         engine.hear(step.audio)
     except AnacrusisError:
         engine.skip(step.audio.shape[0])
+
+
+def _int32(count: int) -> int:
+    """The wire's integers are small; a count that outgrows them stays at the largest."""
+    return min(count, (1 << 31) - 1)
 
 
 def _one_line(error: Exception) -> str:

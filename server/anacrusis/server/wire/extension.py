@@ -34,7 +34,7 @@ class Extension:
     def read(cls, message: Message) -> Self:
         """Raises WireError unless address and tags are exactly this message's."""
         if message.address != cls.ADDRESS or message.tags != cls.TAGS:
-            raise WireError(f"{message.address} takes ,{cls.TAGS} and not ,{message.tags}")
+            raise WireError(f"{message.address} takes ,{cls.TAGS} and not ,{message.tags[:40]}")
         return cls(*message.arguments)
 
 

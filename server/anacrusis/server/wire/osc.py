@@ -25,6 +25,7 @@ Argument = int | float | str | bytes | bool | None
 
 MAX_DATAGRAM_BYTES: Final = 65_507
 MAX_BUNDLE_DEPTH: Final = 8
+MAX_BUNDLE_ELEMENTS: Final = 64
 _BUNDLE: Final = b"#bundle\0"
 _FIXED: Final = {"i": struct.Struct(">i"), "f": struct.Struct(">f"), "d": struct.Struct(">d"), "h": struct.Struct(">q")}
 _CONSTANT: Final = {"T": True, "F": False, "N": None}
@@ -107,10 +108,13 @@ def messages_in(data: bytes, depth: int = 0) -> Iterator[bytes]:
         return
     if depth >= MAX_BUNDLE_DEPTH:
         raise WireError(f"bundle nested more than {MAX_BUNDLE_DEPTH} deep")
-    at = 16
+    at, elements = 16, 0
     if len(data) < at:
         raise WireError("bundle without a time tag")
     while at < len(data):
+        elements += 1
+        if elements > MAX_BUNDLE_ELEMENTS:
+            raise WireError(f"bundle of more than {MAX_BUNDLE_ELEMENTS} elements")
         if at + 4 > len(data):
             raise WireError("bundle ends within an element's size")
         (size,) = struct.unpack_from(">i", data, at)
