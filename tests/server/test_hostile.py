@@ -45,6 +45,15 @@ def test_one_datagram_of_a_later_step_is_not_time_passed(desk: Desk, ahead: int,
     assert (desk.counters.aside, desk.newest) == (1, 5)
 
 
+@pytest.mark.parametrize("ahead", [3, 8, 1000])
+@pytest.mark.parametrize("total", [1, 15])
+def test_nor_is_one_that_comes_when_the_next_step_is_due(desk: Desk, ahead: int, total: int) -> None:
+    desk.send(0.0, *batch(3, constant(0.1)))
+    desk.send(1.4, messages.context(3 + ahead, 0, total, constant(0.9, 8)), port=50009)
+    desk.send(1.5, *batch(4, constant(0.2))).wait(2.9).send(3.0, *batch(5, constant(0.3))).wait(9.0)
+    assert told(desk) == [(3, 1, 0), (4, 1, 0), (5, 1, 0)]
+
+
 @pytest.mark.parametrize("wild", [1 << 30, -(1 << 31), 300])
 def test_a_wild_id_within_the_first_step(desk: Desk, wild: int) -> None:
     one = batch(1, constant(0.1))

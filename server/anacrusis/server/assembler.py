@@ -31,6 +31,7 @@ STALE_IDS: Final = 8
 STALE_S: Final = 2.0
 MOST_OPEN: Final = 16
 TOLD_S: Final = 1.0  # a position comes with its audio
+FRAGMENT_S: Final = 1.0  # how long one datagram of a step that is not next is kept
 JOINS: Final = "gap"  # a batch aside that continues the song
 PATIENCE_S: Final = 0.25
 SILENCE_S: Final = 5.0
@@ -211,6 +212,7 @@ class Assembler:
     def poll(self, t_s: float) -> list[ReadyStep]:
         """Steps to hand over now, oldest first. Only the newest of them is to be predicted."""
         due = [number for number, batch in self._open.items() if self._is_due(batch, t_s)]
+        due = [number for number in due if self._is_credible(self._open[number]) or self._put_off(number, t_s)]
         if not due:
             return []
         newest = max(due)
@@ -224,6 +226,21 @@ class Assembler:
 
     def _is_due(self, batch: Batch, t_s: float) -> bool:
         return self._lengths.is_expected(batch, self._position(batch)) or t_s >= self._patience_ends_s(batch)
+
+    def _is_credible(self, batch: Batch) -> bool:
+        """Time does not jump over steps for one datagram of a later one that has more."""
+        last = self._line.last_id
+        if last is None or batch.id == last + 1 or batch.distinct > 1:
+            return True
+        return self._lengths.is_expected(batch, self._position(batch))
+
+    def _put_off(self, number: int, t_s: float) -> bool:
+        """Give it until it cannot matter any more, then forget it. Never due."""
+        batch = self._open[number]
+        batch.closes_s = batch.t_first_s + FRAGMENT_S
+        if t_s >= batch.closes_s:
+            self._planes.give_back(self._open.pop(number))
+        return False
 
     def _patience_ends_s(self, batch: Batch) -> float:
         if batch.closes_s is None:
@@ -245,7 +262,10 @@ class Assembler:
         length, step = self._lengths.heard_and_step(batch, self._position(batch), first=line.last_id is None)
         skip, steps_skipped = self._time_passed(batch, length, step)
         # Steps of which the end was lost were placed by the likelier T: was that another?
-        misplaced = before is None and self._lengths.window_samples is not None and line.step_samples not in (0, step)
+        learned = before is None and self._lengths.window_samples is not None
+        misplaced = (
+            learned and line.step_samples != step and line.step_samples in self._lengths.possible(batch.controls)
+        )
         if skip < 0 or misplaced:
             self.epoch, self.reason = self.epoch + 1, "window" if misplaced else "position"
             skip, steps_skipped = 0, 0

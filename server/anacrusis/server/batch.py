@@ -116,8 +116,10 @@ class Batch:
             plane = self.planes[message.address] = self._pool.take()
         written = plane.write(message.index, message.audio)
         if written is not Written.CONFLICT:
-            if plane.count == message.audio.shape[0] or message.audio.shape[0] != plane.longest:
-                self.closes_s = None  # the first, or the last: what the step's length may be told from
+            if len(plane.chunks) <= 2 or message.audio.shape[0] != plane.longest:
+                self.closes_s = (
+                    None  # the first two, or the last: what its length, and whether it counts, are told from
+                )
             self.received += 1
             self.total = max(self.total, message.total)
             self.sources.add(source)

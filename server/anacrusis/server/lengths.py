@@ -35,6 +35,10 @@ class StepLengths:
         windows = (self._window,) if self._window is not None else self.windows
         return tuple(step for step in (controls.step_samples(T) for T in windows) if step > 0)
 
+    def possible(self, controls: Controls) -> set[int]:
+        """The step of every T at this r, told or not."""
+        return {controls.step_samples(window) for window in self.windows}
+
     def expected(self, batch: Batch, position: StepPosition | None) -> int:
         """The step, in samples, as far as can be told now."""
         if position is not None:
