@@ -34,7 +34,7 @@ from anacrusis.server.worker import Worker
 
 _log = logging.getLogger("anacrusis.server")
 
-LONGEST_WAIT_S = 0.2  # how soon a stop is noticed
+LONGEST_WAIT_S = 0.1  # how soon a stop is noticed
 LEAST_BUFFER_BYTES = 1 << 20  # three steps of the stock patch
 
 
@@ -132,7 +132,7 @@ class Server:
         """From a signal handler: sets a flag and takes no lock, which the interrupted thread might hold."""
         self._stop_asked = True
 
-    def stop(self, timeout_s: float = 0.6) -> bool:
+    def stop(self, timeout_s: float = 0.4) -> bool:
         """Stop every thread and close. False where a cycle is still running (it holds nothing that must be saved)."""
         self._stop_asked = True
         self._stopping.set()
