@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
+
+from anacrusis.cli.common import add_pace_options, step_bar
 
 DESCRIPTION = """Play a recording in real time to a server, this project's or the released one, and write what a
 listener heard: context.wav, a WAV per stem, mix.wav, report.json, run.png. A recording with as many channels as the
@@ -34,24 +35,14 @@ def add_parser(commands: Any) -> None:
     wire.add_argument("--no-extension", action="store_true", help="say no hello: behave as the released external")
     wire.add_argument("--wait-s", type=float, default=120.0, help="for the server's model (default 120)")
     wire.add_argument("--pause-s", type=float, default=2.0, help="the same for a released server (default 2)")
-    pace = parser.add_argument_group(
-        "pace", "as the paper's r and w; frames, and a lead that is not w steps, need this project's server"
-    )
-    pace.add_argument("--r", type=float, default=0.25, help="step ratio: step = trunc(r * T) (default 0.25)")
-    pace.add_argument("--w", type=float, default=1.0, help="look-ahead: lead = trunc(w * r * T) (default 1)")
-    pace.add_argument("--window-samples", type=int, metavar="T", help="T (default: the server's, else 264600)")
-    pace.add_argument("--step-frames", type=int)
-    pace.add_argument("--step-samples", type=int)
-    pace.add_argument("--lead-frames", type=int)
-    pace.add_argument("--lead-samples", type=int)
-    pace.add_argument("--fade", type=float, default=0.02, help="crossfade in seconds (default 0.02)")
+    text = "as the paper's r and w; frames, and a lead that is not w steps, need this project's server"
+    add_pace_options(parser, text, "the server's, else 264600")
+    parser.add_argument("--fade", type=float, default=0.02, help="crossfade in seconds (default 0.02)")
     parser.add_argument("--json", action="store_true", help="last line of stdout: the report as JSON")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
     from anacrusis.performer.connection import Connection
     from anacrusis.performer.files import read_recording
     from anacrusis.performer.live import perform
@@ -61,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
 
     plan = Plan(
         stems=tuple(options.stem or ["bass"]),
-        r=options.r,
+        r=0.25 if options.r is None else options.r,
         w=options.w,
         step_frames=options.step_frames,
         step_samples=options.step_samples,
@@ -81,14 +72,8 @@ def run(options: argparse.Namespace) -> int:
     recording = read_recording(options.input)
     with Connection(options.server_ip, options.serverport, options.clientport) as connection:
         prepare(options.out)
-        with tqdm(unit="step", desc="client", file=sys.stderr) as bar:
-
-            def on_step(done: int, total: int) -> None:
-                bar.total = total
-                bar.set_postfix_str("")
-                bar.update(done - bar.n)
-
-            take = perform(recording, connection, plan, on_wait=bar.set_postfix_str, on_step=on_step)
+        with step_bar("client") as (on_wait, on_step):
+            take = perform(recording, connection, plan, on_wait=on_wait, on_step=on_step)
         sent_to = ":".join(str(part) for part in connection.server)
         result = {**report(take), "sent_to": sent_to, "send_errors": connection.send_errors}
     written = write_take(options.out, take, result, f"{options.input.name} with {sent_to}: {summary(take)}")

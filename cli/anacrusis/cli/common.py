@@ -5,6 +5,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from anacrusis.engine.ladder import RUNGS
@@ -27,3 +30,30 @@ def add_backend_options(parser: argparse.ArgumentParser) -> None:
     names = ("auto", *(rung.name for rung in RUNGS))
     parser.add_argument("--backend", choices=names, default="auto", help="default: the first of the ladder that runs")
     parser.add_argument("--threads", type=int, help="intra-op threads (default: half of the cores)")
+
+
+def add_pace_options(parser: argparse.ArgumentParser, text: str, window: str) -> None:
+    """The paper's r and w, or steps and leads in frames or samples. window: what T is unless given."""
+    pace = parser.add_argument_group("pace", text)
+    pace.add_argument("--r", type=float, help="step ratio: step = trunc(r * T) (default 0.25)")
+    pace.add_argument("--w", type=float, default=1.0, help="look-ahead: lead = trunc(w * r * T) (default 1)")
+    pace.add_argument("--window-samples", type=int, metavar="T", help=f"T (default: {window})")
+    pace.add_argument("--step-frames", type=int)
+    pace.add_argument("--step-samples", type=int)
+    pace.add_argument("--lead-frames", type=int)
+    pace.add_argument("--lead-samples", type=int)
+
+
+@contextmanager
+def step_bar(name: str) -> Iterator[tuple[Callable[[str], None], Callable[[int, int], None]]]:
+    """A progress bar of steps on stderr, as (on_wait(text), on_step(done, total))."""
+    from tqdm import tqdm
+
+    with tqdm(unit="step", desc=name, file=sys.stderr) as bar:
+
+        def on_step(done: int, total: int) -> None:
+            bar.total = total
+            bar.set_postfix_str("", refresh=False)
+            bar.update(done - bar.n)
+
+        yield bar.set_postfix_str, on_step

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from anacrusis.cli.common import add_backend_options, add_bundle_option, bundle_of
+from anacrusis.cli.common import add_backend_options, add_bundle_option, bundle_of, step_bar
 
 
 def add_parser(commands: Any) -> None:
@@ -33,8 +33,6 @@ def add_parser(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
     from anacrusis.engine.bundle import Bundle
     from anacrusis.performer.demo import run_demo, serve_command
     from anacrusis.performer.live_report import summary
@@ -53,14 +51,8 @@ def run(options: argparse.Namespace) -> int:
     plan.validate()
     threads = [] if options.threads is None else ["--threads", str(options.threads)]
     command = serve_command(path, "--backend", options.backend, *threads)
-    with tqdm(unit="step", desc="demo", file=sys.stderr) as bar:
-
-        def on_step(done: int, total: int) -> None:
-            bar.total = total
-            bar.set_postfix_str("")
-            bar.update(done - bar.n)
-
-        take, report, written = run_demo(options.out, command, plan, on_wait=bar.set_postfix_str, on_step=on_step)
+    with step_bar("demo") as (on_wait, on_step):
+        take, report, written = run_demo(options.out, command, plan, on_wait=on_wait, on_step=on_step)
     print(summary(take))
     for file in written:
         print(f"wrote {file}")

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from anacrusis.cli.common import add_backend_options, add_bundle_option, bundle_of
+from anacrusis.cli.common import add_backend_options, add_bundle_option, add_pace_options, bundle_of, step_bar
 
 
 def add_parser(commands: Any) -> None:
@@ -27,16 +27,9 @@ def add_parser(commands: Any) -> None:
     )
     add_bundle_option(parser)
     add_backend_options(parser)
-    pace = parser.add_argument_group("pace", "as the paper's r and w, or in frames or samples of the codec")
-    pace.add_argument("--r", type=float, help="step ratio: step = trunc(r * T) (default 0.25)")
-    pace.add_argument("--w", type=float, default=1.0, help="look-ahead: lead = trunc(w * r * T) (default 1)")
-    pace.add_argument("--window-samples", type=int, metavar="T", help="T (default: the bundle's window)")
-    pace.add_argument("--step-frames", type=int)
-    pace.add_argument("--step-samples", type=int)
-    pace.add_argument("--lead-frames", type=int)
-    pace.add_argument("--lead-samples", type=int)
-    pace.add_argument("--fade-samples", type=int, default=882, help="crossfade of the player (default 882, 20 ms)")
-    pace.add_argument("--context-tail-samples", type=int, default=0, help="must be heard beyond a frame to use it")
+    add_pace_options(parser, "as the paper's r and w, or in frames or samples of the codec", "the bundle's window")
+    parser.add_argument("--fade-samples", type=int, default=882, help="crossfade of the player (default 882, 20 ms)")
+    parser.add_argument("--context-tail-samples", type=int, default=0, help="must be heard beyond a frame to use it")
     parser.add_argument("--sampler-steps", type=int, help="override the bundle's (consistency: 1 or 2)")
     parser.add_argument("--seed", type=int, default=1234)
     parser.add_argument(
@@ -49,8 +42,6 @@ def add_parser(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
     from anacrusis.engine.engine import Engine
     from anacrusis.performer.files import read_recording, require_writable
     from anacrusis.performer.plot import plot_simulation, require_drawable
@@ -86,12 +77,7 @@ def run(options: argparse.Namespace) -> int:
     manifest = engine.bundle.manifest
     print(f"{manifest.name} on {engine.backend.name}: {manifest.licence.notice}", file=sys.stderr)
     context = recording.mono(manifest.sample_rate_hz)
-    with engine, tqdm(unit="step", desc="simulate", file=sys.stderr) as bar:
-
-        def on_step(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with engine, step_bar("simulate") as (_, on_step):
         result = simulate(engine, context, on_step=on_step)
     written = write_outputs(recording, result, paths, mix=options.mix)
     if options.png is not None:
