@@ -124,7 +124,7 @@ def live() -> list[str]:
             + (f"; {100 * stolen:.1f} % of the CPU stolen by the host." if stolen is not None else "."),
         ]
     if (results / "net.jsonl").is_file():
-        net = {r["name"]: r for r in records(results / "net.jsonl")}
+        net = {(r["name"], r["package"]): r for r in records(results / "net.jsonl")}
         some = next(iter(net.values()))
         rows += [
             "",
@@ -132,15 +132,14 @@ def live() -> list[str]:
             f"{some['step_ms']:.0f} ms, {some['steps']} steps a row). Whole: every chunk of the reply came. Concealed, "
             "heard: seconds of silence in place of what was lost.",
             "",
-            "| network | whole | late | context concealed | heard as silence | round trip p50 / p99 ms |",
-            "|---|---|---|---|---|---|",
+            "| network | floats a datagram | whole | late | context concealed | heard as silence | round trip p50 / p99 ms |",
+            "|---|---|---|---|---|---|---|",
         ]
-        for name, r in net.items():
+        for (name, package), r in net.items():
             heard, context = r["client_concealed_samples"] / 44100, (r["server_concealed_samples"] or 0) / 44100
             trip = f"{r['p50_ms']:.0f} / {r['p99_ms']:.0f}" if r["p50_ms"] is not None else "none"
-            rows.append(
-                f"| {name} | {100 * r['whole_ratio']:.0f} % | {r['late']} | {context:.2f} | {heard:.2f} | {trip} |"
-            )
+            whole = f"{100 * r['whole_ratio']:.0f} %"
+            rows.append(f"| {name} | {package} | {whole} | {r['late']} | {context:.2f} | {heard:.2f} | {trip} |")
     return [
         *rows,
         "",
