@@ -132,7 +132,7 @@ def live() -> list[str]:
             f"{some['step_ms']:.0f} ms, {some['steps']} steps a row). Whole: every chunk of the reply came. Concealed, "
             "heard: seconds of silence in place of what was lost.",
             "",
-            "| network | floats a datagram | whole | late | context concealed | heard as silence | round trip p50 / p99 ms |",
+            "| network | floats a datagram | whole | late | context concealed | heard as silence | trip p50 / p99 ms |",
             "|---|---|---|---|---|---|---|",
         ]
         for (name, package), r in net.items():
