@@ -18,7 +18,6 @@ Not covered: GPUs, sockets, energy.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -27,7 +26,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from anacrusis.benchmarks.record import append_jsonl, conditions, quantiles_ms
+from anacrusis.benchmarks.record import conditions, publish, quantiles_ms
 from anacrusis.engine.bundle import Bundle, Manifest
 from anacrusis.engine.cycle import Cycle
 from anacrusis.engine.ladder import default_threads, open_backend
@@ -182,9 +181,7 @@ def main() -> int:
             records.append({"benchmark": "cycle_overhead", **row, **conditions(1)})
             figures = ", ".join(f"{name} {row['overhead_ms'][name]:.3f}" for name in ("p50", "p95", "p99", "max"))
             print(f"r {r:<8.4g} {stems} stem(s), {row['nfe']} NFE: {figures} ms")
-    for record in records:
-        append_jsonl(options.out, record)
-    print(json.dumps({"records": len(records), "file": str(options.out), "results": records}, separators=(",", ":")))
+    publish(options.out, records)
     return 0
 
 

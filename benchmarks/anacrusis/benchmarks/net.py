@@ -25,7 +25,6 @@ bytes, at two sizes of a datagram.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import threading
@@ -38,7 +37,7 @@ from tqdm import tqdm
 from anacrusis.benchmarks.faults import NO_FAULTS
 from anacrusis.benchmarks.net_rows import Row, rows
 from anacrusis.benchmarks.pair import HOST, ServerProcess, interrupts
-from anacrusis.benchmarks.record import append_jsonl, conditions
+from anacrusis.benchmarks.record import conditions, publish
 from anacrusis.benchmarks.relay import Relay, RelayCounts
 from anacrusis.benchmarks.watch import CpuTime
 from anacrusis.engine.bundle import Bundle
@@ -259,11 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if records:
         first = records[0]
         print(f"{first['bundle']}, step = lead = {first['step_ms']:.0f} ms, deadline {first['deadline_ms']:.0f} ms")
-    if not options.no_record:
-        for record in records:
-            append_jsonl(options.out, record)
-    file = None if options.no_record else str(options.out)
-    print(json.dumps({"records": len(records), "file": file, "results": records}, separators=(",", ":")))
+    publish(None if options.no_record else options.out, records)
     return 0
 
 

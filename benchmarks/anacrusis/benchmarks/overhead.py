@@ -25,7 +25,6 @@ Not covered: the performer's listener and agenda (`live.py`), the pauses between
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,7 +34,7 @@ from tqdm import tqdm
 
 from anacrusis.benchmarks.overhead_rig import PACKAGE, WARM_UP_STEPS, Rig
 from anacrusis.benchmarks.overhead_seams import Spans
-from anacrusis.benchmarks.record import append_jsonl, conditions, quantiles_ms
+from anacrusis.benchmarks.record import conditions, publish, quantiles_ms
 from anacrusis.benchmarks.watch import CpuTime
 from anacrusis.engine.bundle import Bundle
 from anacrusis.engine.errors import AnacrusisError
@@ -152,11 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("overhead: interrupted; nothing was recorded", file=sys.stderr)
         return 130
-    if not options.no_record:
-        for row in rows:
-            append_jsonl(options.out, row)
-    file = None if options.no_record else str(options.out)
-    print(json.dumps({"records": len(rows), "file": file, "results": rows}, separators=(",", ":")))
+    publish(None if options.no_record else options.out, rows)
     return 0
 
 

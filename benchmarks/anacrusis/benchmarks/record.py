@@ -48,6 +48,15 @@ def append_jsonl(path: Path, record: dict[str, Any]) -> None:
         file.write(json.dumps(record, separators=(",", ":")) + "\n")
 
 
+def publish(path: Path | None, records: Sequence[dict[str, Any]]) -> None:
+    """Append the records (path None: record nothing) and say them all on the last line of stdout, as one object."""
+    if path is not None:
+        for record in records:
+            append_jsonl(path, record)
+    said = {"records": len(records), "file": None if path is None else str(path), "results": list(records)}
+    print(json.dumps(said, separators=(",", ":")))
+
+
 def _git(*arguments: str) -> str:
     try:
         done = subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=True)

@@ -116,10 +116,9 @@ class Batch:
             plane = self.planes[message.address] = self._pool.take()
         written = plane.write(message.index, message.audio)
         if written is not Written.CONFLICT:
+            # From the first two and the last it is told how long the step is, and whether it counts.
             if len(plane.chunks) <= 2 or message.audio.shape[0] != plane.longest:
-                self.closes_s = (
-                    None  # the first two, or the last: what its length, and whether it counts, are told from
-                )
+                self.closes_s = None
             self.received += 1
             self.total = max(self.total, message.total)
             self.sources.add(source)

@@ -218,12 +218,10 @@ class Worker:
             engine.skip(step.skip_samples)
         self._step = step
         if not (newest and step.predict) or step.epoch != self.current_epoch:
-            _hear(engine, step)
-            self._drop(step.batch, "a newer step was complete", step.epoch)
+            self._hear_only(step, engine, "a newer step was complete")
             return
         if step.refusal:
-            _hear(engine, step)
-            self._drop(step.batch, step.refusal, step.epoch)
+            self._hear_only(step, engine, step.refusal)
             return
         if not step.controls.stems:
             _hear(engine, step)
@@ -232,8 +230,7 @@ class Worker:
         try:
             self._set_pace(step, engine)
         except GeometryError as error:
-            _hear(engine, step)
-            self._drop(step.batch, str(error), step.epoch)
+            self._hear_only(step, engine, str(error))
             _log.warning("batch %d gets no reply: %s", step.batch, error)
             return
         try:
@@ -241,8 +238,7 @@ class Worker:
             begin = self._clock()
             result = engine.step(step.audio)
         except Exception:
-            _hear(engine, step)  # time moves on
-            self._drop(step.batch, "the engine failed", step.epoch)
+            self._hear_only(step, engine, "the engine failed")
             raise
         self._cycles.add(self._clock() - begin)
         self._reply(step, result)
@@ -333,9 +329,11 @@ class Worker:
             )
         )
 
-    def _drop(self, batch: int, reason: str, epoch: int) -> None:
+    def _hear_only(self, step: ReadyStep, engine: Engine, reason: str) -> None:
+        """Time moves on, and the client is told that this step gets no reply."""
+        _hear(engine, step)
         self._counters.dropped += 1
-        self._say_dropped(batch, reason, epoch)
+        self._say_dropped(step.batch, reason, step.epoch)
 
     def _say_dropped(self, batch: int, reason: str, epoch: int) -> None:
         if epoch == self.current_epoch:
