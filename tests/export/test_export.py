@@ -23,7 +23,7 @@ from anacrusis.engine.errors import BundleError, CheckpointError  # noqa: E402
 from anacrusis.engine.networks.stages import EncodeStage, Networks  # noqa: E402
 from anacrusis.export import export as export_module  # noqa: E402
 from anacrusis.export.export import GEOMETRY, Options, export_checkpoint, export_seeded  # noqa: E402
-from anacrusis.export.graphs import half_where_it_counts, stage_specs, stage_to_onnx  # noqa: E402
+from anacrusis.export.graphs import stage_specs, stage_to_onnx  # noqa: E402
 from anacrusis.export.load import load_codec, load_unet  # noqa: E402
 from anacrusis.export.verify import snr_db  # noqa: E402
 
@@ -117,7 +117,6 @@ def test_a_half_precision_encoder_graph(golden: Path, tmp_path: Path) -> None:
     with torch.inference_mode():
         wanted = EncodeStage(codec)(*map(torch.from_numpy, feeds.values())).numpy()
     networks = Networks(load_unet(golden / MODEL)[1], codec)
-    half_where_it_counts(networks)
     model = stage_to_onnx(stage_specs(networks, GEOMETRY, torch.float16)[0])
     weights = {n: v.dtype for n, v in model.graph.initializers.items() if str(n).startswith("codec.")}
     assert len(weights) > 40

@@ -50,7 +50,7 @@ def _block(state: dict[str, Array], x: Array, out: Array) -> nn.Module:
     import torch
 
     from anacrusis.benchmarks.parity_modules import BlockProbe
-    from anacrusis.engine.networks import music2latent, songunet
+    from anacrusis.engine.networks import codec_blocks, music2latent, songunet
 
     tensors: dict[str, Tensor] = {name: torch.from_numpy(array.astype(np.float32)) for name, array in state.items()}
     if "norm0.weight" in tensors:  # only the U-Net numbers its norms from 0
@@ -58,13 +58,14 @@ def _block(state: dict[str, Array], x: Array, out: Array) -> nn.Module:
             tensors["norm0.weight"].shape[0],
             tensors["conv0.weight"].shape[0],
             tensors["affine.weight"].shape[1],
+            out.shape[-1],
             up=out.shape[-1] > x.shape[-1],
             down=out.shape[-1] < x.shape[-1],
             attention="qkv.weight" in tensors,
         )
         block.load_state_dict(songunet.convert_state(tensors))
         return BlockProbe(block)
-    residual = music2latent.ResBlock(
+    residual = codec_blocks.ResBlock(
         tensors["norm1.weight"].shape[0],
         tensors["norm2.weight"].shape[0],
         cond_channels=tensors["proj_emb.weight"].shape[1] if "proj_emb.weight" in tensors else 0,
@@ -94,14 +95,7 @@ def _sizes(unet: Any) -> tuple[int, ...]:
 
 def _tap(unet: Any, name: str) -> str | None:
     """Where our U-Net shows what the original module of that name gives; None where it does not."""
-    if name not in dict(unet.named_modules()):
-        return None
-    side, _, leaf = name.partition(".")
-    if side == "enc" and leaf.endswith("_conv"):
-        # Split by input, so no module has the whole of it but the next, which reads it.
-        order = list(unet.enc)
-        return f"enc.{order[order.index(leaf) + 1]}<"
-    return name
+    return name if name in dict(unet.named_modules()) else None
 
 
 def _tapped(runner: Runner, key: str, module: nn.Module, taps: tuple[str, ...], feeds: list[Array]) -> list[Array]:

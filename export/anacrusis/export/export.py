@@ -8,7 +8,6 @@ copying bundle (`copying.py`, no torch).
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -25,7 +24,7 @@ from anacrusis.engine.networks.stages import Networks
 from anacrusis.engine.sampler import Parametrisation, SamplerConfig
 from anacrusis.engine.window import Geometry
 from anacrusis.export.checkpoint import Kind
-from anacrusis.export.graphs import half_where_it_counts, stage_specs, stage_to_onnx
+from anacrusis.export.graphs import rounded, stage_specs, stage_to_onnx
 from anacrusis.export.load import load_codec, load_unet
 from anacrusis.export.seeded import Size, seeded_networks
 from anacrusis.export.verify import verify_graphs
@@ -155,18 +154,14 @@ def _export(
     precision = Precision(_type_name(stored), _type_name(compute))
     manifest = manifest_of(networks, name, kind, precision, licence, {**provenance, "tools": tools})
     with new_bundle_directory(out, force=options.force) as directory:
-        traced = networks
-        if compute == torch.float16:
-            traced = Networks(copy.deepcopy(networks.unet), copy.deepcopy(networks.codec))
-            half_where_it_counts(traced)
         models = {}
-        for spec in stage_specs(traced, GEOMETRY, compute):
+        for spec in stage_specs(rounded(networks, stored), GEOMETRY, compute):
             report(f"trace {spec.name}")
             models[spec.name] = stage_to_onnx(spec)
         report("write graphs and weights")
         arrays = {n: t.detach().to(stored).numpy() for n, t in networks.state().items()}
         write_graphs(directory, models, Weights(arrays))
-        del models, arrays, traced
+        del models, arrays
         if options.verify:
             checks = verify_graphs(directory, networks, manifest, threads=options.threads, report=report)
             manifest = replace(manifest, verification=checks)

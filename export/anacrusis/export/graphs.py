@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import copy
 import logging
 import warnings
 from collections.abc import Iterator
@@ -34,11 +36,16 @@ class StageSpec:
 
 
 def stage_specs(networks: Networks, geometry: Geometry, compute: torch.dtype = torch.float32) -> list[StageSpec]:
-    """The four stages in the order a cycle runs them. Examples have 2 stems and a short stretch of frames."""
+    """The four stages in the order a cycle runs them. Examples have 2 stems and a short stretch of frames.
+
+    networks: float32, as loaded; they stay so. What is traced is `prepared`, except the embedding, which is float32.
+    """
+    embedding = networks.unet
+    networks = prepared(networks, compute)
     unet, codec = networks.unet, networks.codec
     stems, frames = Dim("stems", min=1, max=MAX_STEMS), Dim("frames", min=1, max=MAX_FRAMES)
     label_dim, channels, window = unet.config.label_dim, codec.config.latent_channels, geometry.window_frames
-    cond = [torch.zeros(2, block.conv0.out_channels) for block in unet.blocks().values()]
+    cond = [torch.zeros(2, block.conv0.out_channels, dtype=compute) for block in unet.blocks().values()]
     cond_names = tuple(f"cond_{i:02d}" for i in range(len(cond)))
     # Distinct tensors: the tracer takes one object in two places for one input.
     latents = [torch.zeros(2, channels, window) for _ in range(4)]
@@ -56,7 +63,7 @@ def stage_specs(networks: Networks, geometry: Geometry, compute: torch.dtype = t
         ),
         StageSpec(
             "embed",
-            EmbedStage(unet, compute),
+            EmbedStage(embedding, compute),
             (torch.ones(2), torch.zeros(2, label_dim)),
             ({0: stems}, {0: stems}),
             ("sigma", "label"),
@@ -107,14 +114,43 @@ def to_onnx(
 
 
 def stage_to_onnx(spec: StageSpec) -> ir.Model:
-    """Trace one stage of a bundle."""
-    return to_onnx(spec.module, spec.example, inputs=spec.inputs, outputs=spec.outputs, dynamic=spec.dynamic)
+    """Trace one stage of a bundle. Nodes are named after the modules they come from: layer lists show the names."""
+    model = to_onnx(spec.module, spec.example, inputs=spec.inputs, outputs=spec.outputs, dynamic=spec.dynamic)
+    for node in model.graph:
+        scopes = node.metadata_props.get("pkg.torch.onnx.name_scopes")
+        modules = [scope for scope in ast.literal_eval(scopes)[:-1] if scope] if scopes else []
+        if modules:
+            node.name = f"{modules[-1]}/{(node.name or node.op_type).removeprefix('node_')}"
+    return model
 
 
-def half_where_it_counts(networks: Networks) -> None:
-    """Make both networks float16 in place; stages keep transforms, sampler state and affine row float32."""
-    networks.unet.half()
-    networks.codec.half()
+def prepared(networks: Networks, compute: torch.dtype) -> Networks:
+    """A copy as it runs: constants folded in float32, then everything in `compute`. The copied one is left alone.
+
+    A float32 copy shares its weights with the original.
+    """
+    shared = {} if compute == torch.float16 else {id(p): p for part in _parts(networks) for p in part.parameters()}
+    unet, codec = (copy.deepcopy(part, dict(shared)) for part in _parts(networks))
+    for part in (unet, codec):
+        part.fold()
+        part.to(compute)
+    return Networks(unet, codec)
+
+
+def rounded(networks: Networks, stored: torch.dtype) -> Networks:
+    """The float32 networks with the weights that a bundle will hold. The same object where that changes nothing."""
+    if stored == torch.float32:
+        return networks
+    unet, codec = (copy.deepcopy(part) for part in _parts(networks))
+    with torch.no_grad():
+        for part in (unet, codec):
+            for tensor in part.parameters():
+                tensor.copy_(tensor.to(stored))
+    return Networks(unet, codec)
+
+
+def _parts(networks: Networks) -> tuple[Any, Any]:
+    return networks.unet, networks.codec
 
 
 @contextlib.contextmanager

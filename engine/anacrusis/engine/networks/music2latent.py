@@ -8,6 +8,8 @@ matrices keep the torch MultiheadAttention layout (q, k, v in order).
 
 Spectra are [B, 2, 1024, L], latents [B, 64, n] with L = 8 n. Everything is per channel (mono rows).
 
+`fold` makes what a runtime need not do each time (export calls it); the result is the same to rounding.
+
 Not covered: chunking beyond 60 s, and the decoder at any step count but one.
 """
 
@@ -21,12 +23,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from anacrusis.engine.networks.codec_blocks import (
+    FREQUENCY_DOWN,
+    Down,
+    FrequencyAttention,
+    FrequencyGain,
+    ResBlock,
+    TimeConv,
+    Up,
+    group_norm,
+)
 from anacrusis.engine.networks.embedding import embedding_frequencies
 
-GROUP_NORM_EPS = 1e-5
 SIGMA_MIN, SIGMA_MAX, SIGMA_DATA = 0.002, 80.0, 0.5
 LATENT_RESCALE = 0.06
-FREQUENCY_DOWN = 4  # between levels 0 and 1 only the frequency axis is resampled
 FRAMES_PER_LATENT = 8
 
 # Evaluated without a time embedding, so these tensors of the published file take no part.
@@ -58,126 +68,6 @@ class Music2LatentConfig:
         return self.bins // FREQUENCY_DOWN >> (len(self.multipliers) - 2)
 
 
-class GroupNorm(nn.GroupNorm):
-    """GroupNorm whose exported form averages over time first and over channels and frequencies then.
-
-    One group of this codec holds up to two million values. ONNX Runtime's InstanceNormalization adds them up one
-    after the other in float32, which costs three digits (latents of silence were off by 1.4e-3); two short
-    averages cost none. Eager torch accumulates well by itself.
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        if not torch.compiler.is_exporting() or input.dtype != torch.float32:
-            return super().forward(input)
-        batch, channels, *_, time = input.shape
-        x = input.reshape(batch, self.num_groups, -1, time)
-        x = x - x.mean(dim=3, keepdim=True).mean(dim=2, keepdim=True)
-        variance = (x * x).mean(dim=3, keepdim=True).mean(dim=2, keepdim=True)
-        gain = torch.rsqrt(variance + self.eps) * self.weight.reshape(1, self.num_groups, -1, 1)
-        axes = [1] * (input.dim() - 2)
-        return x.reshape(input.shape) * gain.reshape(batch, channels, *axes) + self.bias.reshape(channels, *axes)
-
-
-def group_norm(channels: int) -> GroupNorm:
-    """min(32, channels // 4) groups, at least one."""
-    return GroupNorm(max(min(channels // 4, 32), 1), channels, eps=GROUP_NORM_EPS)
-
-
-class FrequencyAttention(nn.Module):
-    """x [B, C, freq, time] -> the same. Each time frame attends over its frequencies; none over time."""
-
-    def __init__(self, channels: int, heads: int) -> None:
-        super().__init__()
-        self.norm = group_norm(channels)
-        self.mha = nn.MultiheadAttention(channels, heads, batch_first=True)
-        self.heads = heads
-
-    def forward(self, x: Tensor) -> Tensor:
-        batch, channels, freq, time = x.shape
-        # Both projections as 1 x 1 convolutions: the weights are used as they are stored.
-        qkv = F.conv2d(self.norm(x), self.mha.in_proj_weight[:, :, None, None], self.mha.in_proj_bias)
-        qkv = qkv.reshape(batch, 3, self.heads, channels // self.heads, freq, time)
-        q, k, v = qkv.permute(1, 0, 5, 2, 4, 3).unbind(0)  # each [B, time, heads, freq, C / heads]
-        logits = torch.matmul(q, k.transpose(-1, -2)) * math.sqrt(self.heads / channels)
-        h = torch.matmul(torch.softmax(logits, dim=-1), v)
-        h = h.permute(0, 2, 4, 3, 1).reshape(batch, channels, freq, time)
-        return x + F.conv2d(h, self.mha.out_proj.weight[:, :, None, None], self.mha.out_proj.bias)
-
-
-class ResBlock(nn.Module):
-    """Residual block over [B, C, freq, time] (or [B, C, time] with `dims=1`), optionally time-conditioned."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        cond_channels: int = 0,
-        heads: int = 0,
-        dims: int = 2,
-    ) -> None:
-        super().__init__()
-        conv = nn.Conv2d if dims == 2 else nn.Conv1d
-        self.conv1 = conv(in_channels, out_channels, 3, padding=1)
-        self.conv2 = conv(out_channels, out_channels, 3, padding=1)
-        self.res_conv = conv(in_channels, out_channels, 1) if in_channels != out_channels else None
-        self.norm1 = group_norm(in_channels)
-        self.norm2 = group_norm(out_channels)
-        self.proj_emb = nn.Linear(cond_channels, out_channels) if cond_channels else None
-        self.att = FrequencyAttention(out_channels, heads) if heads else None
-        self.dims = dims
-
-    def forward(self, x: Tensor, emb: Tensor | None = None) -> Tensor:
-        h = self.conv1(F.silu(self.norm1(x)))
-        if self.proj_emb is not None and emb is not None:
-            h = h + self.proj_emb(emb).reshape(emb.shape[0], -1, *[1] * self.dims)
-        h = self.conv2(F.silu(self.norm2(h)))
-        h = h + (self.res_conv(x) if self.res_conv is not None else x)
-        out: Tensor = self.att(h) if self.att is not None else h
-        return out
-
-
-class Down(nn.Module):
-    """Strided convolution `c`; the encoder's has a GroupNorm before it."""
-
-    def __init__(self, in_channels: int, out_channels: int, *, frequency_only: bool, norm: bool) -> None:
-        super().__init__()
-        self.norm = group_norm(in_channels) if norm else None
-        if frequency_only:
-            self.c = nn.Conv2d(in_channels, out_channels, (5, 1), stride=(FREQUENCY_DOWN, 1), padding=(2, 0))
-        else:
-            self.c = nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.c(self.norm(x) if self.norm is not None else x)
-        return out
-
-
-class Up(nn.Module):
-    """Nearest upsampling, then convolution `c`."""
-
-    def __init__(self, in_channels: int, out_channels: int, *, frequency_only: bool) -> None:
-        super().__init__()
-        self.scale = (float(FREQUENCY_DOWN), 1.0) if frequency_only else (2.0, 2.0)
-        kernel, padding = ((5, 1), (2, 0)) if frequency_only else ((3, 3), (1, 1))
-        self.c = nn.Conv2d(in_channels, out_channels, kernel, padding=padding)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.c(F.interpolate(x, scale_factor=self.scale, mode="nearest"))
-        return out
-
-
-class FrequencyGain(nn.Module):
-    """One learnt factor per frequency bin."""
-
-    def __init__(self, bins: int) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(1, 1, bins, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.scale
-
-
 def _heads(config: Music2LatentConfig, level: int) -> int:
     return config.heads if level in config.attention_levels else 0
 
@@ -201,23 +91,24 @@ class Encoder(nn.Module):
         width = config.bottleneck_channels
         self.bottleneck_layers = nn.ModuleList(
             [
-                nn.Conv1d(c[-1] * config.bottleneck_bins, width, 1),
-                *(ResBlock(width, width, dims=1) for _ in range(config.bottleneck_blocks)),
+                TimeConv(c[-1] * config.bottleneck_bins, width, 1),
+                *(ResBlock(width, width, dims=1, small=True) for _ in range(config.bottleneck_blocks)),
             ]
         )
-        self.norm_out = group_norm(width)
-        self.conv_out = nn.Conv1d(width, config.latent_channels, 1)
+        self.norm_out = group_norm(width, small=True)
+        self.conv_out = TimeConv(width, config.latent_channels, 1)
 
     def forward(self, spectrum: Tensor) -> Tensor:
         x = self.gain(self.conv_inp(spectrum))
         for layer in self.down_layers:
             x = layer(x)
         x = self.prenorm_1d_to_2d(x)
-        x = x.reshape(x.shape[0], x.shape[1] * x.shape[2], x.shape[3])  # index c * freq + f
+        plane = [1] if self.conv_out.plane is not None else []
+        x = x.reshape(x.shape[0], x.shape[1] * x.shape[2], *plane, x.shape[3])  # index c * freq + f
         for layer in self.bottleneck_layers:
             x = layer(x)
         x = torch.tanh(self.conv_out(F.silu(self.norm_out(x))))
-        return x * (1 / LATENT_RESCALE)
+        return x.reshape(x.shape[0], x.shape[1], x.shape[-1]) * (1 / LATENT_RESCALE)
 
 
 class Pyramid(nn.Module):
@@ -228,17 +119,20 @@ class Pyramid(nn.Module):
         c = config.channels
         width = config.bottleneck_channels
         self.bins = config.bottleneck_bins
-        self.conv_inp = nn.Conv1d(config.latent_channels, width, 1)
-        self.bottleneck_layers = nn.ModuleList(ResBlock(width, width, dims=1) for _ in range(config.bottleneck_blocks))
-        self.conv_out_bottleneck = nn.Conv1d(width, c[-1] * self.bins, 1)
+        self.conv_inp = TimeConv(config.latent_channels, width, 1)
+        self.bottleneck_layers = nn.ModuleList(
+            ResBlock(width, width, dims=1, small=True) for _ in range(config.bottleneck_blocks)
+        )
+        self.conv_out_bottleneck = TimeConv(width, c[-1] * self.bins, 1)
         self.up_layers = nn.ModuleList()
         for level in reversed(range(len(c))):
-            self.up_layers.append(ResBlock(c[level], c[level], heads=_heads(config, level)))
+            deepest = level + 1 == len(c)
+            self.up_layers.append(ResBlock(c[level], c[level], heads=_heads(config, level), small=deepest))
             if level:
                 self.up_layers.append(Up(c[level], c[level - 1], frequency_only=level == 1))
 
     def forward(self, latent: Tensor) -> list[Tensor]:
-        x = self.conv_inp(latent)
+        x = self.conv_inp(latent if self.conv_inp.plane is None else latent[:, :, None])
         for layer in self.bottleneck_layers:
             x = layer(x)
         x = self.conv_out_bottleneck(x)
@@ -263,6 +157,8 @@ class Music2Latent(nn.Module):
         self.decoder = Pyramid(config)
         self.register_buffer("frequencies", embedding_frequencies(cond // 2), persistent=False)
         self.frequencies: Tensor
+        self.gains: Tensor | None  # [in or out, 1, bins]
+        self.register_buffer("gains", None, persistent=False)
         self.emb_proj = nn.Sequential(nn.Linear(cond, cond), nn.SiLU(), nn.Linear(cond, cond), nn.SiLU())
         self.scale_inp = self._gain_mlp(cond, config.bins)
         self.scale_out = self._gain_mlp(cond, config.bins)
@@ -291,25 +187,49 @@ class Music2Latent(nn.Module):
         config, channels = self.config, self.config.channels[level]
         for _ in range(config.layers_per_level):
             layers.append(nn.Conv2d(channels, channels, 1))
-            layers.append(ResBlock(channels, channels, cond_channels=config.cond_channels, heads=_heads(config, level)))
+            block = ResBlock(
+                channels,
+                channels,
+                cond_channels=config.cond_channels,
+                heads=_heads(config, level),
+                small=level + 1 == len(config.channels),
+            )
+            layers.append(block)
 
     def embedding(self, sigma: Tensor) -> Tensor:
         """sigma [B] -> [sin, cos] of ln(sigma) / 4, [B, cond]."""
         phase = (torch.log(sigma) * 0.25)[:, None] * self.frequencies
         return torch.cat([phase.sin(), phase.cos()], dim=1)
 
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Make what is constant while the weights are, the decoder's conditioning above all.
+
+        `denoise` is then for SIGMA_MAX only. The state dict stays as it is.
+        """
+        for module in self.modules():
+            if isinstance(module, TimeConv | FrequencyAttention | Up):
+                module.fold()
+        embedding = self.embedding(torch.full((1,), SIGMA_MAX))
+        emb = self.emb_proj(embedding)
+        for layer in (*self.down_layers, *self.up_layers):
+            if isinstance(layer, ResBlock):
+                layer.fold_embedding(emb)
+        self.gains = torch.stack([1 + self.scale_inp(embedding), 1 + self.scale_out(embedding)])
+
     def denoise(self, latent: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
         """Consistency output: rescaled latent [B, 64, n], x [B, 2, 1024, 8 n], sigma [1] -> as x."""
-        data2 = SIGMA_DATA**2
-        c_in = torch.rsqrt(sigma**2 + data2)
-        c_skip = data2 / ((sigma - SIGMA_MIN) ** 2 + data2)
-        c_out = SIGMA_DATA * (sigma - SIGMA_MIN) * c_in
-        embedding = self.embedding(sigma)
-        return c_skip * x + c_out * self._net(self.decoder(latent), c_in * x, embedding)
+        c_in, c_skip, c_out = scalings(sigma)
+        return c_skip * x + c_out * self._net(self.decoder(latent), c_in * x, self.embedding(sigma))
 
     def _net(self, pyramid: list[Tensor], x: Tensor, embedding: Tensor) -> Tensor:
-        emb = self.emb_proj(embedding)
-        x = self.conv_inp(x) * (1 + self.scale_inp(embedding))[:, None, :, None]
+        gain_in, gain_out = 1 + self.scale_inp(embedding), 1 + self.scale_out(embedding)
+        return self._levels(pyramid, x, gain_in, gain_out, self.emb_proj(embedding))
+
+    def _levels(
+        self, pyramid: list[Tensor], x: Tensor, gain_in: Tensor, gain_out: Tensor, emb: Tensor | None
+    ) -> Tensor:
+        x = self.conv_inp(x) * gain_in[:, None, :, None]
         skips: list[Tensor] = []
         level = 0
         for layer in self.down_layers:
@@ -330,14 +250,31 @@ class Music2Latent(nn.Module):
                 x = layer(x)
                 level -= 1
         x = (x + self.conv_decoded(pyramid[0])) * math.sqrt(1 / 2)
-        x = F.silu(self.norm_out(x)) * (1 + self.scale_out(embedding))[:, None, :, None]
+        x = F.silu(self.norm_out(x)) * gain_out[:, None, :, None]
         out: Tensor = self.conv_out(x)
         return out
 
-    def decode(self, latent: Tensor, noise: Tensor) -> Tensor:
-        """latent [B, 64, n], noise [B, 2, 1024, 8 n] standard normal -> spectrum as noise (one step)."""
-        sigma = torch.full((1,), SIGMA_MAX, dtype=noise.dtype, device=noise.device)
-        return self.denoise(latent * LATENT_RESCALE, noise * SIGMA_MAX, sigma)
+    def decode(self, latent: Tensor, noise: Tensor, compute: torch.dtype = torch.float32) -> Tensor:
+        """latent [B, 64, n], noise [B, 2, 1024, 8 n] standard normal -> spectrum as noise (one step), float32.
+
+        The networks run in `compute`; the noise enters them at unit size and their output is scaled in float32.
+        """
+        c_in, c_skip, c_out = (float(c) for c in scalings(torch.tensor(SIGMA_MAX, dtype=torch.float64)))
+        pyramid = self.decoder((latent * LATENT_RESCALE).to(compute))
+        x = (noise * (c_in * SIGMA_MAX)).to(compute)
+        if self.gains is not None:
+            raw = self._levels(pyramid, x, self.gains[0], self.gains[1], None)
+        else:
+            sigma = torch.full((1,), SIGMA_MAX, device=noise.device)
+            raw = self._net(pyramid, x, self.embedding(sigma).to(compute))
+        return c_skip * SIGMA_MAX * noise + c_out * raw.float()
+
+
+def scalings(sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(c_in, c_skip, c_out) at a noise level."""
+    data2 = SIGMA_DATA**2
+    c_in = torch.rsqrt(sigma**2 + data2)
+    return c_in, data2 / ((sigma - SIGMA_MIN) ** 2 + data2), SIGMA_DATA * (sigma - SIGMA_MIN) * c_in
 
 
 def infer_config(shapes: Mapping[str, tuple[int, ...]]) -> Music2LatentConfig:

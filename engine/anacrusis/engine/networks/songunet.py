@@ -9,6 +9,8 @@ State-dict names are those of the released checkpoints. Two things are stored di
 `convert_state` makes the change: `qkv` rows are ordered q, k, v instead of interleaved per channel, and the
 constant `resample_filter` buffers are dropped (average pooling and nearest upsampling equal them).
 
+`fold` makes what a runtime need not do each time (export calls it); the result is the same to rounding.
+
 Not covered: dropout (inactive in inference), augmentation labels, the two-time CTM variant.
 """
 
@@ -23,6 +25,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anacrusis.engine.networks.embedding import embedding_frequencies
+from anacrusis.engine.networks.norm import SMALL_GROUP_VALUES, GroupNorm
+from anacrusis.engine.networks.upsample import transposed_conv, transposed_kernel, upsample_conv
 
 GROUP_NORM_EPS = 1e-6
 
@@ -46,9 +50,11 @@ class SongUNetConfig:
         return self.model_channels * self.channel_mult_emb
 
 
-def group_norm(channels: int, eps: float = GROUP_NORM_EPS) -> nn.GroupNorm:
-    """min(32, channels // 4) groups, at least one."""
-    return nn.GroupNorm(max(min(32, channels // 4), 1), channels, eps=eps)
+def group_norm(channels: int, resolution: int) -> GroupNorm:
+    """For maps of resolution x resolution."""
+    norm = GroupNorm(channels, GROUP_NORM_EPS)
+    norm.small = channels // norm.num_groups * resolution**2 <= SMALL_GROUP_VALUES
+    return norm
 
 
 class PositionalEmbedding(nn.Module):
@@ -65,7 +71,7 @@ class PositionalEmbedding(nn.Module):
 
 
 class Block(nn.Module):
-    """Residual block: x [B, C_in, H, W], bias [B, C_out] -> [B, C_out, H', W'].
+    """Residual block: x [B, C_in, H, W], bias [B, C_out] -> [B, C_out, H', W']. resolution: H', which is W'.
 
     The bias joins after conv0: `bias_of(emb)` = affine(emb) + conv0.bias, folded because both are constant
     while a table runs.
@@ -76,6 +82,7 @@ class Block(nn.Module):
         in_channels: int,
         out_channels: int,
         emb_channels: int,
+        resolution: int,
         *,
         up: bool = False,
         down: bool = False,
@@ -83,19 +90,26 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         self.up, self.down, self.attention = up, down, attention
-        self.norm0 = group_norm(in_channels)
+        self.norm0 = group_norm(in_channels, resolution // 2 if up else resolution * 2 if down else resolution)
         self.conv0 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
         self.affine = nn.Linear(emb_channels, out_channels)
-        self.norm1 = group_norm(out_channels)
+        self.norm1 = group_norm(out_channels, resolution)
         self.conv1 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         if in_channels != out_channels or up or down:
             self.skip: nn.Conv2d | None = nn.Conv2d(in_channels, out_channels, 1)
         else:
             self.skip = None
         if attention:
-            self.norm2 = group_norm(out_channels)
+            self.norm2 = group_norm(out_channels, resolution)
             self.qkv = nn.Conv2d(out_channels, 3 * out_channels, 1)
             self.proj = nn.Conv2d(out_channels, out_channels, 1)
+        self.conv0_transposed: Tensor | None
+        self.register_buffer("conv0_transposed", None, persistent=False)
+
+    def fold(self) -> None:
+        """Upsampling and conv0 become one transposed convolution: 4 taps of 9, and no map of four times the size."""
+        if self.up:
+            self.conv0_transposed = transposed_kernel(self.conv0.weight, (2, 2))
 
     def bias_of(self, emb: Tensor) -> Tensor:
         """emb [B, E] -> [B, C_out]."""
@@ -103,29 +117,39 @@ class Block(nn.Module):
         folded: Tensor = self.affine(emb) + self.conv0.bias
         return folded
 
-    def resample(self, x: Tensor) -> Tensor:
-        if self.up:
-            return F.interpolate(x, scale_factor=2.0, mode="nearest")
-        return F.avg_pool2d(x, 2) if self.down else x
-
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        h = self.resample(F.silu(self.norm0(x)))
-        h = F.conv2d(h, self.conv0.weight, None, padding=1) + bias[:, :, None, None]
+        h = F.silu(self.norm0(x))
+        if self.down:
+            h, x = F.avg_pool2d(h, 2), F.avg_pool2d(x, 2)
+        h = self._conv0(h) + bias[:, :, None, None]
         h = self.conv1(F.silu(self.norm1(h)))
-        x = self.skip(self.resample(x)) if self.skip is not None else x
+        x = self.skip(x) if self.skip is not None else x
+        if self.up:  # a 1 x 1 convolution and a repetition commute
+            x = F.interpolate(x, scale_factor=2.0, mode="nearest")
         h = (h + x) * math.sqrt(0.5)
         if self.attention:
             h = (self.proj(self.attend(self.norm2(h))) + h) * math.sqrt(0.5)
         out: Tensor = h
         return out
 
+    def _conv0(self, h: Tensor) -> Tensor:
+        if self.conv0_transposed is not None:
+            return transposed_conv(h, self.conv0_transposed, None, (2, 2))
+        if self.up:
+            return upsample_conv(h, self.conv0.weight, None, (2, 2))
+        return F.conv2d(h, self.conv0.weight, None, padding=1)
+
     def attend(self, x: Tensor) -> Tensor:
-        """One head as wide as the block, over all positions; logits and softmax in float32."""
+        """One head as wide as the block, over all positions.
+
+        Tokens first: in the channels-last memory of a GPU engine all of it but one copy is free. q is scaled before
+        the product, so that no logit of a float16 engine leaves its range.
+        """
         batch, channels, height, width = x.shape
-        q, k, v = self.qkv(x).reshape(batch, 3 * channels, height * width).chunk(3, dim=1)
-        logits = torch.matmul(q.transpose(1, 2), k).float() * (1 / math.sqrt(channels))
-        weights = torch.softmax(logits, dim=-1).to(v.dtype)
-        return torch.matmul(v, weights.transpose(1, 2)).reshape(batch, channels, height, width)
+        tokens = self.qkv(x).reshape(batch, 3 * channels, height * width).transpose(1, 2)
+        q, k, v = tokens.chunk(3, dim=2)
+        weights = torch.softmax(torch.matmul(q * (1 / math.sqrt(channels)), k.transpose(1, 2)), dim=-1)
+        return torch.matmul(weights, v).transpose(1, 2).reshape(batch, channels, height, width)
 
 
 class SongUNet(nn.Module):
@@ -149,27 +173,29 @@ class SongUNet(nn.Module):
                 self.enc[f"{res}x{res}_conv"] = nn.Conv2d(channels, config.model_channels, 3, padding=1)
                 channels = config.model_channels
             else:
-                self.enc[f"{res}x{res}_down"] = Block(channels, channels, emb, down=True)
+                self.enc[f"{res}x{res}_down"] = Block(channels, channels, emb, res, down=True)
             skips.append(channels)
             for index in range(config.num_blocks):
                 out = config.model_channels * mult
-                self.enc[f"{res}x{res}_block{index}"] = Block(channels, out, emb, attention=attention)
+                self.enc[f"{res}x{res}_block{index}"] = Block(channels, out, emb, res, attention=attention)
                 channels = out
                 skips.append(channels)
         self.dec = nn.ModuleDict()
         for level, (res, mult) in reversed(list(enumerate(zip(resolutions, config.channel_mult, strict=True)))):
             if level == len(resolutions) - 1:
-                self.dec[f"{res}x{res}_in0"] = Block(channels, channels, emb, attention=True)
-                self.dec[f"{res}x{res}_in1"] = Block(channels, channels, emb)
+                self.dec[f"{res}x{res}_in0"] = Block(channels, channels, emb, res, attention=True)
+                self.dec[f"{res}x{res}_in1"] = Block(channels, channels, emb, res)
             else:
-                self.dec[f"{res}x{res}_up"] = Block(channels, channels, emb, up=True)
+                self.dec[f"{res}x{res}_up"] = Block(channels, channels, emb, res, up=True)
             for index in range(config.num_blocks + 1):
                 out = config.model_channels * mult
                 attention = index == config.num_blocks and res in config.attention_resolutions
-                self.dec[f"{res}x{res}_block{index}"] = Block(channels + skips.pop(), out, emb, attention=attention)
+                self.dec[f"{res}x{res}_block{index}"] = Block(
+                    channels + skips.pop(), out, emb, res, attention=attention
+                )
                 channels = out
         res = config.resolution
-        self.dec[f"{res}x{res}_aux_norm"] = group_norm(channels)
+        self.dec[f"{res}x{res}_aux_norm"] = group_norm(channels, res)
         self.dec[f"{res}x{res}_aux_conv"] = nn.Conv2d(channels, config.out_channels, 3, padding=1)
 
     def blocks(self) -> dict[str, Block]:
@@ -181,6 +207,11 @@ class SongUNet(nn.Module):
             if isinstance(module, Block)
         }
 
+    def fold(self) -> None:
+        """Make what is constant while the weights are. The state dict stays as it is."""
+        for block in self.blocks().values():
+            block.fold()
+
     def conditioning(self, c_noise: Tensor, label: Tensor) -> list[Tensor]:
         """c_noise [B], label [B, label_dim] -> one [B, C_out] per block, in the order they run."""
         cosines, sines = self.map_noise(c_noise).chunk(2, dim=1)
@@ -191,10 +222,7 @@ class SongUNet(nn.Module):
         return [block.bias_of(emb) for block in self.blocks().values()]
 
     def denoise(self, x: Tensor, context: Tensor, biases: list[Tensor]) -> Tensor:
-        """x [B, 1, 64, 64], context [1 or B, 1, 64, 64] -> [B, 1, 64, 64].
-
-        The input convolution is split by input, so one encoded context serves a batch of stems.
-        """
+        """x [B, 1, 64, 64], context [1 or B, 1, 64, 64] -> [B, 1, 64, 64]. One context serves a batch of stems."""
         remaining = iter(biases)
         skips: list[Tensor] = []
         h = x
@@ -203,8 +231,7 @@ class SongUNet(nn.Module):
                 h = module(h, next(remaining))
             else:
                 assert isinstance(module, nn.Conv2d)
-                own, shared = torch.split(module.weight, [x.shape[1], context.shape[1]], dim=1)
-                h = F.conv2d(x, own, module.bias, padding=1) + F.conv2d(context, shared, padding=1)
+                h = module(torch.cat([x, context.expand(x.shape[0], -1, -1, -1)], dim=1))
             skips.append(h)
         norm, conv = list(self.dec.values())[-2:]
         for name, module in self.dec.items():

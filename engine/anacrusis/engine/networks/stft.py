@@ -1,11 +1,12 @@
 # SPDX-FileCopyrightText: 2026 The Anacrusis authors
 # SPDX-License-Identifier: Apache-2.0
-"""STFT and inverse STFT as two small matrix products each, in forms every runtime parses (no DFT op).
+"""STFT and inverse STFT as two small products each, in forms every runtime parses (no DFT op).
 
 A transform of N = 2048 points is factored as 32 x 64 (Cooley and Tukey 1965): two products with the 32- and
 64-point bases around one multiplication by twiddles. That is a tenth of the arithmetic of a dense
-2048 x 2048 basis and 100 KB of constants instead of 16 MB. Everything stays float32, whatever the network's
-precision: the powers span 90 dB.
+2048 x 2048 basis and 100 KB of constants instead of 16 MB. The products are 1 x 1 convolutions: the factor that is
+summed is the channel, time stays last, and TensorRT-RTX has no float32 matrix product for Turing but has this.
+Everything stays float32, whatever the network's precision: the powers span 90 dB.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ def _basis(rows: int, columns: int, period: int, sign: float) -> Tensor:
 
 
 def _complex_matrix(basis: Tensor) -> Tensor:
-    """[2, r, c] -> real [2r, 2c] that maps a row [re, im] to [re, im]."""
-    re, im = basis
-    return torch.cat([torch.cat([re, im], 1), torch.cat([-im, re], 1)], 0)
+    """[2, in, out] -> real [2 out, 2 in] that maps a column [re, im] to [re, im]."""
+    re, im = basis[0].T, basis[1].T
+    return torch.cat([torch.cat([re, -im], 1), torch.cat([im, re], 1)], 0)
 
 
 class _Transform(nn.Module):
@@ -47,6 +48,18 @@ class _Transform(nn.Module):
 
     def _constant(self, name: str, value: Tensor) -> None:
         self.register_buffer(name, value.contiguous(), persistent=False)
+
+    def _kernel(self, name: str, matrix: Tensor) -> None:
+        """matrix [out, in] as the kernel of a 1 x 1 convolution."""
+        self._constant(name, matrix[:, :, None, None])
+
+    @staticmethod
+    def turn(y: Tensor, twiddle: Tensor) -> Tensor:
+        """y [B, 2p, b, L] (real above imaginary) times twiddle [2, p, b, 1] -> [B, 2b, p, L]."""
+        re, im = y.chunk(2, dim=1)
+        cos, sin = twiddle[0], twiddle[1]
+        parts = (re * cos - im * sin, re * sin + im * cos)
+        return torch.cat([part.transpose(1, 2) for part in parts], dim=1)
 
     @staticmethod
     def compress(re: Tensor, im: Tensor, exponent: float) -> Tensor:
@@ -71,26 +84,19 @@ class Stft(_Transform):
         self.first: Tensor
         self.twiddle: Tensor
         self.second: Tensor
-        self._constant("first", torch.cat([first[0], first[1]], 1))  # [a, 2p]
-        self._constant("twiddle", twiddle.transpose(1, 2))  # [2, p, b]
-        self._constant("second", _complex_matrix(second))  # [2b, 2q]
+        self._kernel("first", torch.cat([first[0].T, first[1].T], 0))  # [2p, a]
+        self._constant("twiddle", twiddle.transpose(1, 2)[..., None])  # [2, p, b, 1]
+        self._kernel("second", _complex_matrix(second))  # [2q, 2b]
 
     def forward(self, audio: Tensor) -> Tensor:
         batch = audio.shape[0]
-        blocks = audio.reshape(batch, -1, self.hop_samples)
-        frames = blocks.shape[1] - self.blocks + 1
-        spans = [blocks[:, i : i + frames] for i in range(self.blocks)]
-        x = torch.cat(spans, dim=2) * self.window  # [B, L, 2048]
-        x = x.reshape(batch, frames, COARSE, FINE).transpose(2, 3)  # [B, L, b, a]
-        y = torch.matmul(x, self.first).transpose(2, 3)  # [B, L, 2p, b]
-        re, im = y[:, :, :COARSE], y[:, :, COARSE:]
-        cos, sin = self.twiddle[0], self.twiddle[1]
-        y = torch.cat([re * cos - im * sin, re * sin + im * cos], dim=3)  # [B, L, p, 2b]
-        y = torch.matmul(y, self.second).transpose(2, 3)  # [B, L, 2q, p]
-        bins = self.n_fft // 2
-        y = y.reshape(batch, frames, 2, bins).permute(0, 2, 3, 1)  # k = COARSE * q + p
-        re, im = y[:, 0], y[:, 1]
-        return y * (self.scale * self.compress(re, im, self.power))[:, None]
+        blocks = audio.reshape(batch, -1, self.hop_samples).transpose(1, 2)  # [B, 512, L + 3]
+        frames = blocks.shape[2] - self.blocks + 1
+        x = torch.cat([blocks[:, :, i : i + frames] for i in range(self.blocks)], dim=1)  # [B, 2048, L]
+        x = (x * self.window[:, None]).reshape(batch, COARSE, FINE, frames)  # [B, a, b, L]
+        y = self.turn(F.conv2d(x, self.first), self.twiddle)  # [B, 2b, p, L]
+        y = F.conv2d(y, self.second).reshape(batch, 2, self.n_fft // 2, frames)  # k = COARSE * q + p
+        return y * (self.scale * self.compress(y[:, 0], y[:, 1], self.power))[:, None]
 
 
 class InverseStft(_Transform):
@@ -110,9 +116,9 @@ class InverseStft(_Transform):
         self.second: Tensor
         self.weight: Tensor
         self.gain: Tensor
-        self._constant("first", _complex_matrix(first))  # [2a, 2p]
-        self._constant("twiddle", twiddle)  # [2, b, p]
-        self._constant("second", torch.cat([second[0], -second[1]], 0))  # [2b, q]
+        self._kernel("first", _complex_matrix(first))  # [2p, 2a]
+        self._constant("twiddle", twiddle.transpose(1, 2)[..., None])  # [2, p, b, 1]
+        self._kernel("second", torch.cat([second[0].T, -second[1].T], 1))  # [q, 2b]
         weight = torch.full((n_fft // 2,), 2.0 / n_fft)  # the other half of the spectrum is its mirror
         weight[0] = 1.0 / n_fft
         self._constant("weight", weight[:, None])
@@ -120,22 +126,17 @@ class InverseStft(_Transform):
         self._constant("gain", (self.window.double() / overlap).float())
 
     def forward(self, spectrum: Tensor) -> Tensor:
-        batch, _, bins, frames = spectrum.shape
+        batch, _, _, frames = spectrum.shape
         z = spectrum * (1.0 / self.scale)
         z = z * (self.compress(z[:, 0], z[:, 1], 1 / self.power) * self.weight)[:, None]
-        a = bins // COARSE
-        z = z.reshape(batch, 2, a, COARSE, frames).permute(0, 4, 3, 1, 2)  # [B, L, b, 2, a]
-        y = torch.matmul(z.reshape(batch, frames, COARSE, 2 * a), self.first)  # [B, L, b, 2p]
-        re, im = y[..., :FINE], y[..., FINE:]
-        cos, sin = self.twiddle[0], self.twiddle[1]
-        y = torch.cat([re * cos - im * sin, re * sin + im * cos], dim=2)  # [B, L, 2b, p]
-        y = torch.matmul(y.transpose(2, 3), self.second)  # [B, L, p, q]
-        x = y.transpose(2, 3).reshape(batch, frames, self.n_fft) * self.gain  # n = FINE * q + p
+        y = F.conv2d(z.reshape(batch, -1, COARSE, frames), self.first)  # channels [2, a] -> [B, 2p, b, L]
+        x = F.conv2d(self.turn(y, self.twiddle), self.second)  # [B, q, p, L]
+        x = x.reshape(batch, self.n_fft, frames) * self.gain[:, None]  # n = FINE * q + p
         # Overlap-add: block i of frame f lands on hop f + i.
         total = None
         for i in range(self.blocks):
-            part = x[:, :, i * self.hop_samples : (i + 1) * self.hop_samples]
-            part = F.pad(part, (0, 0, i, self.blocks - 1 - i))
+            part = x[:, i * self.hop_samples : (i + 1) * self.hop_samples]
+            part = F.pad(part, (i, self.blocks - 1 - i))
             total = part if total is None else total + part
         assert total is not None
-        return total.reshape(batch, -1).clamp(-1.0, 1.0)
+        return total.transpose(1, 2).reshape(batch, -1).clamp(-1.0, 1.0)
