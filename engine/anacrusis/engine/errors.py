@@ -27,9 +27,17 @@ class BackendError(AnacrusisError):
     """No backend can run here; the text lists each rung with its reason."""
 
 
+class PlanMissingError(BackendError):
+    """A rung that could run this here after `anacrusis build`. The ladder goes on; a server builds meanwhile."""
+
+
 class AudioError(AnacrusisError):
     """A file is not readable audio, or samples are not finite."""
 
 
 class MissingExtraError(AnacrusisError):
     """An optional dependency is not installed; the text names the extra."""
+
+
+class PlanError(AnacrusisError):
+    """A TensorRT plan cannot be built, kept or found; the text says which and why."""

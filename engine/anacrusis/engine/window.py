@@ -113,13 +113,28 @@ class Pace:
         """Most frames one cycle of this pace generates in steady state."""
         return ceil_div(self.step_samples - 1, geometry.frame_samples) + 1
 
+    def decode_sizes(self, geometry: Geometry) -> tuple[int, ...]:
+        """How many frames a cycle of this pace decodes, rising. Rungs that must prepare a decode prepare these.
+
+        The larger is enough wherever in a frame the emission starts; the smaller, if there is one, while `now` is a
+        whole number of steps, which it is until a step of another length comes.
+        """
+        frame, step = geometry.frame_samples, self.step_samples
+        margin = self.fade_samples + geometry.decode_taper_samples
+
+        def frames(start: int) -> int:
+            whole = ceil_div(start + step, frame) - floor_div(start - margin, frame)
+            return min(whole, geometry.window_frames)
+
+        # Over the starts of a frame the number has one rise, where the end enters the next frame, and one fall: it is
+        # largest at the first start after the rise.
+        rise, grid = 1 - step, math.gcd(step, frame)
+        on_grid = rise + (self.lead_samples - rise) % grid
+        return tuple(sorted({frames(on_grid), frames(rise)}))
+
     def max_decoded_frames(self, geometry: Geometry) -> int:
         """Most frames one cycle of this pace decodes in steady state."""
-        reach = self.step_samples + self.fade_samples + geometry.decode_taper_samples
-        return min(
-            geometry.window_frames,
-            ceil_div(reach + geometry.frame_samples - 1, geometry.frame_samples) + 1,
-        )
+        return self.decode_sizes(geometry)[-1]
 
     def max_masked_frames(self, geometry: Geometry) -> int:
         """Most context frames that are not wholly heard, with `context_tail_samples` 0."""
@@ -208,8 +223,9 @@ def plan_cycle(geometry: Geometry, pace: Pace, now: int, held: Held | None, *, c
     generate_start = max(generate_start, left)  # a skip longer than the window: the rest cannot be had
 
     fade_start = emit_start - pace.fade_samples
-    decode_start = floor_div(fade_start - geometry.decode_taper_samples, frame) * frame
-    decode_start = max(decode_start, left)
+    needed = right // frame - floor_div(fade_start - geometry.decode_taper_samples, frame)
+    decoded = next((size for size in pace.decode_sizes(geometry) if size >= needed), needed)
+    decode_start = max(right - decoded * frame, left)
     holds = (
         held is not None
         and generate_start == right
