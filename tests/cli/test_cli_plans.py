@@ -91,21 +91,16 @@ def test_one_stem_and_the_count_asked_for_then_a_hit(machine: Machine, tiny: Pat
         ("encode", {"frames": 64}),
         ("denoise", {"stems": 1}),
         ("denoise", {"stems": 2}),
-        ("decode", {"stems": 1}),
-        ("decode", {"stems": 2}),
+        *(("decode", {"frames": frames, "stems": stems}) for stems in (1, 2) for frames in (17, 18)),
     ]
-    frames = first["plans"][-1]["dims"]["frames"]
-    for stage, dims in expected[3:]:
-        assert stage == "decode"
-        dims["frames"] = frames
     assert plans_of(first) == [(stage, dims, PORTABLE, False) for stage, dims in expected]
-    assert (first["built"], first["hits"], machine.built[0]) == (5, 0, "encode frames=64")
+    assert (first["built"], first["hits"], machine.built[0]) == (7, 0, "encode frames=64")
     assert "encode frames=64 sm80+sm86+sm89+sm120: building (no plan of encode yet)" in first["said"]
     assert first["lines"][0].startswith(f"encode frames=64 {PORTABLE}: built in ")
     assert first["lines"][0].endswith(", 3 kernels")
     assert first["peak_memory_bytes"] is None or first["peak_memory_bytes"] > 10**7
     second = ask("build", tiny, "--stems", 2)
-    assert (second["built"], second["hits"], len(machine.built)) == (0, 5, 5)
+    assert (second["built"], second["hits"], len(machine.built)) == (0, 7, 7)
     assert second["said"] == ""
 
 
@@ -129,13 +124,15 @@ def test_which_targets_are_built(
 
 
 def test_a_step_decides_the_decode(machine: Machine, tiny: Path, ask: Ask) -> None:
-    frames = {
-        step: ask("build", tiny, "--stage", "decode", "--step-frames", step)["plans"][0]["dims"]["frames"]
-        for step in (1, 8, 16)
-    }
-    assert frames[1] < frames[8] < frames[16]
-    again = ask("build", tiny, "--stage", "decode", "--step-samples", 16 * 4096)
-    assert (again["hits"], again["plans"][0]["dims"]["frames"]) == (1, frames[16])
+    def frames(*pace: object) -> tuple[int, list[int]]:
+        answer = ask("build", tiny, "--stage", "decode", *pace)
+        return answer["hits"], [plan["dims"]["frames"] for plan in answer["plans"]]
+
+    assert frames("--step-frames", 1) == (0, [2, 3])
+    assert frames("--step-frames", 8) == (0, [9, 10])
+    assert frames("--step-frames", 16) == (0, [17, 18])
+    assert frames("--step-samples", 16 * 4096) == (2, [17, 18])
+    assert frames("--r", 0.25, "--window-samples", 264600) == (1, [18])
 
 
 def test_a_changed_byte_is_a_miss_that_names_the_graph_and_is_refused(
@@ -242,7 +239,7 @@ def test_list_show_and_verify(machine: Machine, tiny: Path, ask: Ask, capsys: Ca
     assert run("plans", "list") == 0
     text = capsys.readouterr().out
     assert f"denoise-{listed['plans'][1]['name'][8:]}  tiny-cd float32 stems=1 {PORTABLE}  rtx 1.7.1" in text
-    assert text.splitlines()[-1].startswith("3 plans, ")
+    assert text.splitlines()[-1].startswith("4 plans, ")
 
     shown = ask("plans", "show", "encode", "--layers", "--verify")
     assert (shown["key"]["stage"], shown["kernels"], shown["damage"]) == ("encode", 3, None)
@@ -263,7 +260,7 @@ def test_list_show_and_verify(machine: Machine, tiny: Path, ask: Ask, capsys: Ca
     assert "has 9 of " in ask("plans", "show", "encode", code=1)["damage"]
 
 
-@pytest.mark.parametrize(("name", "says"), [("refine", "no plan in "), ("de", "2 plans in ")], ids=["none", "several"])
+@pytest.mark.parametrize(("name", "says"), [("refine", "no plan in "), ("de", "3 plans in ")], ids=["none", "several"])
 def test_show_wants_one_plan(machine: Machine, tiny: Path, ask: Ask, capsys: Capture, name: str, says: str) -> None:
     ask("build", tiny)
     assert run("plans", "show", name) == 2

@@ -82,4 +82,5 @@ def test_a_client_that_is_gone_is_said_once(tiny_bundle: Bundle, caplog: pytest.
     desk = Desk(tiny_bundle).load().send(0.0, *batch(1, constant(0.5)))
     with caplog.at_level(logging.WARNING):
         desk.wait(60.0)
-    assert [r.message for r in caplog.records] == ["no context for 5 s; is the client gone? still listening"]
+    warned = [r.message for r in caplog.records if r.levelno >= logging.WARNING]
+    assert warned == ["no context for 5 s; is the client gone? still listening"]

@@ -42,7 +42,7 @@ def three(store: Store) -> Store:
         (PruneRule(keep_graphs=[]), set(KEYS), "of another bundle"),
         (PruneRule(everything=True), set(KEYS), "all plans"),
     ],
-    ids=str,
+    ids=["nothing asked", "older library", "another library", "days", "any age", "another bundle", "no bundle", "all"],
 )
 def test_what_a_rule_removes(three: Store, rule: PruneRule, gone: set[str], why: str) -> None:
     done = prune(three, rule, NOW_S)
