@@ -23,11 +23,16 @@ F32 = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """What a pipeline is bound for. labels [rows, stems] float32, one hot per row (the original's cycle: several)."""
+    """What a pipeline is bound for. labels [rows, stems] float32, one hot per row (the original's cycle: several).
+
+    decode_frames: the decode sizes that will be asked for, each at most max_decode_frames. A backend that must
+    prepare a size before it can run prepares these; with (), any size may come, and it prepares the largest.
+    """
 
     labels: F32
     table: SamplerTable
     max_decode_frames: int
+    decode_frames: tuple[int, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -119,6 +124,12 @@ class Pipeline(Protocol):
 
     def encode(self) -> F32:
         """Encode `inputs.audio` under `inputs.heard`: a view on [1, C, frames]."""
+
+    def decode_frames(self, wanted: int) -> int:
+        """The smallest decode this pipeline can run that holds `wanted` frames: `wanted` itself where any can.
+
+        Raises BackendError where none of the prepared sizes is large enough.
+        """
 
 
 class Backend(Protocol):
