@@ -16,6 +16,7 @@ from anacrusis.engine.bundle import Bundle
 from anacrusis.performer.connection import Connection
 from anacrusis.performer.events import Event, FromServer, Note
 from anacrusis.performer.external import MultiTrack
+from anacrusis.server.rungs import Upgrade
 from anacrusis.server.server import Server, ServerConfig
 from anacrusis.server.wire.extension import ClientHello
 
@@ -25,7 +26,16 @@ WAIT_S = 20.0  # far more than anything here takes; not a claim
 class Duo:
     """One server on `bundle`, one client with `frames` of buffer; messages settle before the next is sent."""
 
-    def __init__(self, bundle: Path, frames: int, *, compat: str = "native", noise: Any = None, **config: Any) -> None:
+    def __init__(
+        self,
+        bundle: Path,
+        frames: int,
+        *,
+        compat: str = "native",
+        noise: Any = None,
+        upgrade: Upgrade | None = None,
+        **config: Any,
+    ) -> None:
         opened = Bundle.open(bundle)
         self.connection = Connection("127.0.0.1", 1, 0)
         window = 264600 if compat == "upstream" else None
@@ -37,6 +47,7 @@ class Duo:
             opened,
             open_engine,
             ServerConfig(port=0, client_port=self.connection.port, positions=compat == "native", **config),
+            upgrade,
         )
         self.connection.set_server(port=self.server.address[1])
         self.events: list[Event] = []

@@ -188,6 +188,7 @@ EXTENSIONS: list[extension.Extension] = [
     extension.StepPosition(3, 1 << 40, 65536, 4096),
     extension.ServerHello(1, "0.1", 44100, 4096, 262144, "bass,drums", "tiny", "ab" * 32, "Apache-2.0", "ready", 9),
     extension.ModelState("failed", "no such file"),
+    extension.RungState("playing", "torch", 12, "after onnxruntime"),
     extension.NewEpoch(2, "reset"),
     extension.StepStatus(7, 1, 2, 1.5, 2.5, 3.5, 4.5, 0.5, -3.0, 1, 2, 3, 4, 5),
     extension.Late(7, 12.5),

@@ -86,6 +86,9 @@ class _RecordingPipeline:
         self._owner.fill(self.inputs)
         return self._pipeline.encode()
 
+    def decode_frames(self, wanted: int) -> int:
+        return self._pipeline.decode_frames(wanted)
+
     def cycle(self, *, generate: bool, decode_first: int, decode_frames: int) -> CycleOutputs:
         self._owner.fill(self.inputs)
         noise = self.inputs.decoder_noise_view(decode_frames)[0]

@@ -32,6 +32,19 @@ def add_backend_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, help="intra-op threads (default: half of the cores)")
 
 
+def add_upgrade_options(parser: argparse.ArgumentParser) -> None:
+    names = ("auto", "none", *(rung.name for rung in RUNGS))
+    parser.add_argument(
+        "--upgrade-to",
+        choices=names,
+        default="auto",
+        help="prepare it while the first one plays, then switch (default: a better one, unless --backend names one)",
+    )
+    parser.add_argument(
+        "--upgrade-after", type=float, default=0.0, metavar="SECONDS", help="begin to prepare that far into the song"
+    )
+
+
 def add_pace_options(parser: argparse.ArgumentParser, text: str, window: str) -> None:
     """The paper's r and w, or steps and leads in frames or samples. window: what T is unless given."""
     pace = parser.add_argument_group("pace", text)

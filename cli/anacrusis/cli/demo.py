@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from anacrusis.cli.common import add_backend_options, add_bundle_option, bundle_of, step_bar
+from anacrusis.cli.common import add_backend_options, add_bundle_option, add_upgrade_options, bundle_of, step_bar
 
 
 def add_parser(commands: Any) -> None:
@@ -28,6 +28,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--lead-frames", type=int, help="lead in frames (default: the step, w = 1)")
     add_bundle_option(parser)
     add_backend_options(parser)
+    add_upgrade_options(parser)
     parser.add_argument("--json", action="store_true", help="last line of stdout: the report as JSON")
     parser.set_defaults(run=run)
 
@@ -50,7 +51,8 @@ def run(options: argparse.Namespace) -> int:
     )
     plan.validate()
     threads = [] if options.threads is None else ["--threads", str(options.threads)]
-    command = serve_command(path, "--backend", options.backend, *threads)
+    upgrade = ["--upgrade-to", options.upgrade_to, "--upgrade-after", str(options.upgrade_after)]
+    command = serve_command(path, "--backend", options.backend, *threads, *upgrade)
     with step_bar("demo") as (on_wait, on_step):
         take, report, written = run_demo(options.out, command, plan, on_wait=on_wait, on_step=on_step)
     print(summary(take))

@@ -11,15 +11,19 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from anacrusis.cli.common import add_backend_options, add_bundle_option, bundle_of
+from anacrusis.cli.common import add_backend_options, add_bundle_option, add_upgrade_options, bundle_of
+
+if TYPE_CHECKING:
+    from anacrusis.engine.standby import Wanted
+    from anacrusis.server.rungs import Upgrade
 
 # The original's --device, as rungs of the ladder to try in order.
 DEVICES = {
     "auto": ("auto",),
     "cpu": ("onnxruntime",),
-    "cuda": ("onnxruntime-cuda", "torch-cuda"),
+    "cuda": ("tensorrt-rtx", "tensorrt", "torch-cuda", "onnxruntime-cuda"),
     "mps": ("torch-mps",),
 }
 
@@ -50,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     original.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:0 or mps (default auto: the ladder)")
     add_bundle_option(parser)
     add_backend_options(parser)
+    add_upgrade_options(parser)
     parser.add_argument(
         "--window-samples",
         type=int,
@@ -84,6 +89,7 @@ def run(options: argparse.Namespace) -> int:
     logging.getLogger("anacrusis").setLevel(min(logging.INFO, logging.getLogger("anacrusis").level))
     bundle = Bundle.open(bundle_of(options))
     backend = backend_of(options)
+    upgrade = upgrade_of(options, backend, bundle.path)
     window = options.window_samples
     upstream = options.compat == "upstream"
 
@@ -113,7 +119,7 @@ def run(options: argparse.Namespace) -> int:
         context_tail_samples=options.context_tail_samples,
         positions=not upstream,
     )
-    server = Server(bundle, open_engine, config)
+    server = Server(bundle, open_engine, config, upgrade)
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: server.request_stop())
@@ -145,6 +151,41 @@ def run(options: argparse.Namespace) -> int:
         sys.stderr.flush()
         os._exit(0)
     return 0
+
+
+def upgrade_of(options: argparse.Namespace, backend: str, bundle: Path) -> Upgrade:
+    """What to prepare while the first rung plays. Raises BackendError where the rung named cannot be had here."""
+    from anacrusis.engine.errors import BackendError
+    from anacrusis.engine.ladder import RUNGS, default_threads
+    from anacrusis.engine.standby import upgrades
+    from anacrusis.server.rungs import Upgrade
+
+    to = options.upgrade_to
+    if to == "auto" and backend != "auto":
+        to = "none"  # who names a rung gets that one
+    if to not in ("auto", "none") and options.compat == "upstream":
+        raise BackendError(f"--upgrade-to {to}: the original's cycle stays on its first backend; leave it out")
+    for rung in RUNGS:
+        # Before the song: what a library takes to import is spared the steps.
+        if rung.name == to and (reason := rung.probe()) is not None:
+            raise BackendError(f"--upgrade-to {to} cannot be had here ({reason}); leave it out")
+    return Upgrade(
+        candidates=lambda playing: upgrades(to, playing),
+        threads=default_threads() if options.threads is None else options.threads,
+        after_s=options.upgrade_after,
+        build=lambda rung, wanted: build_command(bundle, rung, wanted),
+    )
+
+
+def build_command(bundle: Path, rung: str, wanted: Wanted) -> list[str]:
+    """`anacrusis build` in this interpreter, of the plans that this rung misses."""
+    pace = wanted.pace
+    return [
+        *(sys.executable, "-m", "anacrusis.cli.main", "build", str(bundle), "--json-progress"),
+        *("--library", "tensorrt" if rung == "tensorrt" else "rtx", "--stems", str(len(wanted.stems))),
+        *("--step-samples", str(pace.step_samples), f"--lead-samples={pace.lead_samples}"),
+        *("--fade-samples", str(pace.fade_samples)),
+    ]
 
 
 def backend_of(options: argparse.Namespace) -> str:

@@ -18,10 +18,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from anacrusis.engine.errors import AudioError, GeometryError
+from anacrusis.engine.errors import AudioError, BackendError, GeometryError
 from anacrusis.engine.history import NoiseAhead, Ring
 from anacrusis.engine.noise import NoiseSource
-from anacrusis.engine.pipeline import Backend, Binding, StageTimes
+from anacrusis.engine.pipeline import Backend, StageTimes
+from anacrusis.engine.prepared import Prepared, let_go, prepare
 from anacrusis.engine.sampler import SamplerTable
 from anacrusis.engine.window import CyclePlan, Held, Pace, plan_cycle
 
@@ -75,7 +76,7 @@ class Cycle:
         contiguous: bool = False,
         keep_latents: bool = False,
     ) -> None:
-        self._backend, self._table, self._noise = backend, table, noise
+        self._table, self._noise = table, noise
         self.manifest = backend.bundle.manifest
         self._geometry = self.manifest.geometry
         self._contiguous, self._keep_latents = contiguous, keep_latents
@@ -87,7 +88,7 @@ class Cycle:
         self._held: Held | None = None
         self._decoded: F32 | None = None  # the pipeline's newest decode; [0] is sample _decoded_start
         self.stems: tuple[str, ...] = ()
-        self._bind(tuple(stems))
+        self._take(prepare(backend, stems, table, pace))
         self.reset()
 
     # -- settings -------------------------------------------------------------------------------------------
@@ -97,13 +98,21 @@ class Cycle:
         pace.validate(self._geometry)
         self.pace = pace
 
-    def set_stems(self, stems: Sequence[str]) -> None:
+    def set_stems(self, stems: Sequence[str], prepared: Prepared | None = None) -> None:
         """Write other stems from the next step on. Stems that stay keep their history; new ones start silent.
 
-        Raises what binding raises; the stems are then as they were.
+        prepared: for exactly these stems, on any backend; without it they are bound here, which takes a cycle.
+        Raises what binding raises, BackendError for what was prepared for something else; nothing has changed then.
         """
         before = {stem: row for row, stem in enumerate(self.stems)}
-        self._bind(tuple(stems))
+        old = self.prepared.pipeline if prepared is None else None
+        if prepared is None:
+            prepared = prepare(self.prepared.backend, stems, self._table, self.pace)
+        self._check(prepared, tuple(stems))
+        self._take(prepared)
+        self._decoded = None  # a view on the old pipeline's memory
+        if old is not None:
+            let_go(old)
         latents, emitted = self._latents, self._emitted
         self._start_history()
         if self._held is None:
@@ -115,6 +124,20 @@ class Cycle:
                 self._emitted.copy_row(row, emitted, before[stem])
         # What the decode holds is of the old stems: make the next step decode.
         self._held = replace(self._held, decode_start=self._held.decode_end)
+
+    def adopt(self, prepared: Prepared) -> Prepared:
+        """Play through another rung from the next step on; returns what was played through before, still whole.
+
+        Everything remembered is kept: history, noise counter, position, and the decode held. Takes microseconds.
+        Raises BackendError, and changes nothing, for what was prepared for other stems, another sampler or another
+        model, or cannot decode the pace of now.
+        """
+        self._check(prepared, self.stems)
+        before = self.prepared
+        if self._decoded is not None:  # a view on memory that goes with the old pipeline
+            self._decoded = self._decoded.copy()
+        self._take(prepared)
+        return before
 
     def reset(self) -> None:
         """Start a new epoch: silence behind, position 0, noise counter 0."""
@@ -226,32 +249,34 @@ class Cycle:
 
     # -- inside ---------------------------------------------------------------------------------------------
 
-    def _bind(self, stems: tuple[str, ...]) -> None:
-        """Memory and networks for these stems. Whatever raises in here, the cycle is as it was."""
-        manifest, geometry = self.manifest, self._geometry
-        indices = [manifest.stem_index(stem) for stem in stems]
-        labels = np.zeros((len(stems), len(manifest.stems)), np.float32)
-        labels[np.arange(len(stems)), indices] = 1.0
-        # A change of pace may need the largest decode there is; memory is bound once.
-        pipeline = self._backend.bind(Binding(labels, self._table, geometry.window_frames))
-        inputs = pipeline.inputs
-        inputs.audio[...] = 0.0
-        inputs.heard[...] = 1.0
-        silence = pipeline.encode()[0].copy()  # [C, frames]
-        # One cycle nobody hears: memory pools and lazily loaded code must not make the first step late.
-        warm = min(self.pace.max_generated_frames(geometry) + 1, geometry.window_frames)
-        pipeline.cycle(generate=True, decode_first=geometry.window_frames - warm, decode_frames=warm)
-        ahead = NoiseAhead(
-            self._noise,
-            indices,
-            self._table,
-            (manifest.latent_channels, geometry.window_frames),
-            manifest.decoder_noise_shape,
-            frames=geometry.window_frames,
-        )
-        self.close()
-        self._pipeline, self._silence, self._ahead = pipeline, silence, ahead
-        self.stems, self._all_good = stems, np.ones(len(stems), np.bool_)
+    def _check(self, prepared: Prepared, stems: tuple[str, ...]) -> None:
+        """Raises BackendError where this cycle cannot play through it."""
+        name = prepared.backend.name
+        if prepared.stems != stems:
+            raise BackendError(f"{name} was prepared for {', '.join(prepared.stems)}; prepare {', '.join(stems)}")
+        if prepared.table is not self._table or prepared.backend.bundle.manifest != self.manifest:
+            raise BackendError(f"{name} was prepared for another sampler or model; prepare it with this cycle's")
+        if not prepared.decodes(self.pace):
+            raise BackendError(
+                f"{name} was not prepared for steps of {self.pace.step_samples} samples; prepare it again"
+            )
+
+    def _take(self, prepared: Prepared) -> None:
+        """Play through this from now on. Whatever raises in here, the cycle is as it was."""
+        if prepared.stems != self.stems:
+            manifest = self.manifest
+            ahead = NoiseAhead(
+                self._noise,
+                [manifest.stem_index(stem) for stem in prepared.stems],
+                self._table,
+                (manifest.latent_channels, self._geometry.window_frames),
+                manifest.decoder_noise_shape,
+                frames=self._geometry.window_frames,
+            )
+            self.close()
+            self._ahead = ahead
+            self.stems, self._all_good = prepared.stems, np.ones(len(prepared.stems), np.bool_)
+        self.prepared, self._pipeline, self._silence = prepared, prepared.pipeline, prepared.silence
 
     def _start_history(self) -> None:
         geometry, rows = self._geometry, len(self.stems)
@@ -295,8 +320,9 @@ class Cycle:
             inputs.keep[..., : frames - new] = 1.0
             inputs.keep[..., frames - new :] = 0.0
             self._table.mix_noise(self._ahead.latents(self._cycle), inputs.keep, inputs.noise)
-        decoded = plan.decoded_frames(geometry)
-        first = plan.decode_start // frame
+        # A rung may only know larger decodes; what it decodes more lies before.
+        decoded = self._pipeline.decode_frames(plan.decoded_frames(geometry))
+        first = plan.generate_end // frame - decoded
         if inputs.decoder_noise_shape:
             self._ahead.frames(first, inputs.decoder_noise_view(decoded))
         # The next cycle's noise is drawn on its own thread while the networks run.
@@ -315,7 +341,7 @@ class Cycle:
                     fresh = np.where(good[:, None, None], fresh, self._silence[None, :, frames - new :])
                 self._latents.write(plan.generate_start // frame, fresh)
             self._cycle += 1
-        self._decoded, self._decoded_start = outputs.audio, plan.decode_start
+        self._decoded, self._decoded_start = outputs.audio, first * frame
         return outputs.times, self._table.nfe if new else 0, good
 
     def _fill_context(self, plan: CyclePlan) -> None:

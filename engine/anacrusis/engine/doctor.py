@@ -12,11 +12,27 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from anacrusis.engine.bundle import Bundle
+from anacrusis.engine.bundle import WEIGHTS, Bundle
 from anacrusis.engine.errors import AnacrusisError
 from anacrusis.engine.ladder import RUNGS, default_threads
+from anacrusis.engine.paths import plans_directory
 
-PACKAGES = ("anacrusis", "numpy", "onnxruntime", "soundfile", "soxr", "matplotlib", "torch", "safetensors", "onnx")
+PACKAGES = (
+    "anacrusis",
+    "numpy",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "tensorrt-rtx-cu13-bindings",
+    "tensorrt-cu13-bindings",
+    "cuda-core",
+    "cuda-bindings",
+    "soundfile",
+    "soxr",
+    "matplotlib",
+    "torch",
+    "safetensors",
+    "onnx",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +46,10 @@ class RungState:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What `anacrusis doctor` prints. bundle_error: None where the bundle opened and every hash matched."""
+    """What `anacrusis doctor` prints. bundle_error: None where the bundle opened and every hash matched.
+
+    plans: of this bundle, in the cache, a line each; not looked into (`anacrusis plans show` does).
+    """
 
     system: str
     python: str
@@ -41,6 +60,7 @@ class Diagnosis:
     bundle: str | None
     bundle_error: str | None
     bundle_notice: str | None
+    plans: tuple[str, ...] = ()
 
     @property
     def healthy(self) -> bool:
@@ -56,7 +76,8 @@ class Diagnosis:
         rows = [
             f"{self.system}, Python {self.python}, {self.cores} cores, {self.threads} intra-op thread(s) by default"
         ]
-        rows += [f"  {name:<12} {found or 'not installed'}" for name, found in self.packages.items()]
+        width = max(map(len, self.packages))
+        rows += [f"  {name:<{width}} {found or 'not installed'}" for name, found in self.packages.items()]
         rows.append("ladder (the first that can run is used):")
         for rung in self.rungs:
             mark = "->" if rung is chosen else "  "
@@ -69,6 +90,7 @@ class Diagnosis:
             rows.append(f"bundle: {self.bundle}: {self.bundle_error or 'every hash matches'}")
             if self.bundle_notice:
                 rows.append(f"  {self.bundle_notice}")
+            rows += [f"  plan: {plan}" for plan in self.plans]
         return rows
 
 
@@ -83,12 +105,29 @@ def package_versions(names: Iterable[str]) -> dict[str, str | None]:
     return found
 
 
+def plans_of(bundle: Bundle) -> tuple[str, ...]:
+    """The cache's plans of these weights, oldest first. Reads sidecars only; () where there is no cache."""
+    from anacrusis.engine.plans.store import Store
+
+    try:
+        entries = Store(plans_directory()).entries()
+    except AnacrusisError:
+        return ()
+    return tuple(
+        f"{key.library} {key.library_version} {key.target} {key.stage} {key.dims_text} {key.precision}"
+        for key in (entry.key for entry in entries)
+        if key.weights == bundle.manifest.files[WEIGHTS]
+    )
+
+
 def diagnose(bundle: Path | None) -> Diagnosis:
     """Probe everything; never raises on a broken machine or bundle. Takes seconds where torch is installed."""
     error = notice = None
+    plans: tuple[str, ...] = ()
     if bundle is not None:
         try:
-            notice = Bundle.open(bundle).manifest.licence.notice
+            opened = Bundle.open(bundle)
+            notice, plans = opened.manifest.licence.notice, plans_of(opened)
         except AnacrusisError as problem:
             error = str(problem)
     return Diagnosis(
@@ -101,4 +140,5 @@ def diagnose(bundle: Path | None) -> Diagnosis:
         bundle=None if bundle is None else str(bundle),
         bundle_error=error,
         bundle_notice=notice,
+        plans=plans,
     )

@@ -9,17 +9,18 @@ audio = engine.step(context)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
 from anacrusis.engine.bundle import Bundle, Manifest
 from anacrusis.engine.cycle import F32, Cycle, Step
-from anacrusis.engine.errors import GeometryError, StemError
+from anacrusis.engine.errors import BackendError, GeometryError, StemError
 from anacrusis.engine.ladder import open_backend
 from anacrusis.engine.noise import NoiseSource, PhiloxNoise
 from anacrusis.engine.pipeline import Backend
+from anacrusis.engine.prepared import Prepared, let_go
 from anacrusis.engine.upstream import WINDOW_SAMPLES as UPSTREAM_WINDOW_SAMPLES
 from anacrusis.engine.upstream import UpstreamCycle, UpstreamPace
 from anacrusis.engine.window import Geometry, Pace, lead_from_w, step_from_ratio
@@ -92,9 +93,18 @@ class Engine:
             fade_samples=fade_samples,
             context_tail_samples=context_tail_samples,
         )
-        running = _backend(opened, backend, threads)
-        cycle = Cycle(running, stems, pace, table, source, contiguous=contiguous, keep_latents=keep_latents)
-        return cls(opened, running, cycle)
+        passed: dict[str, str] = {}
+        while True:
+            running = _backend(opened, backend, threads, passed)
+            try:
+                cycle = Cycle(running, stems, pace, table, source, contiguous=contiguous, keep_latents=keep_latents)
+            except BackendError as error:
+                if backend != "auto" or running.name in passed:
+                    raise
+                let_go(running)
+                passed[running.name] = str(error)  # it has no plan for these stems, say: the ladder goes on
+            else:
+                return cls(opened, running, cycle)
 
     def step(self, context: F32) -> Step:
         """Hear context [n] float32 mono at the bundle's rate; get the next step of every stem."""
@@ -122,6 +132,24 @@ class Engine:
         """Other stems from the next step on; those that stay keep their history. Raises StemError."""
         check_stems(self.bundle.manifest, stems)
         self.cycle.set_stems(stems)
+
+    def adopt(self, prepared: Prepared) -> Prepared:
+        """Another rung from the next step on, nothing forgotten; returns the one before. Takes microseconds.
+
+        `prepared` may be for other stems; those that stay keep their history. Raises BackendError, and changes
+        nothing, where the cycle cannot play through it (see `Cycle.adopt`).
+        """
+        cycle = self.cycle
+        if not isinstance(cycle, Cycle):
+            raise BackendError("the original's cycle stays on the backend that it was opened with")
+        before = cycle.prepared
+        if prepared.stems == cycle.stems:
+            cycle.adopt(prepared)
+        else:
+            check_stems(self.bundle.manifest, prepared.stems)
+            cycle.set_stems(prepared.stems, prepared)
+        self.backend = prepared.backend
+        return before
 
     def skip(self, samples: int) -> None:
         """Time passed unheard."""
@@ -207,5 +235,7 @@ def make_pace(
     return pace
 
 
-def _backend(bundle: Bundle, backend: str | Backend, threads: int | None) -> Backend:
-    return open_backend(bundle, backend, threads) if isinstance(backend, str) else backend
+def _backend(
+    bundle: Bundle, backend: str | Backend, threads: int | None, passing: Mapping[str, str] | None = None
+) -> Backend:
+    return open_backend(bundle, backend, threads, passing=passing) if isinstance(backend, str) else backend

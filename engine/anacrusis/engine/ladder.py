@@ -8,7 +8,7 @@ import importlib
 import importlib.util
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from anacrusis.engine.bundle import Bundle
@@ -59,6 +59,8 @@ def _probe_torch(device: str) -> Callable[[], str | None]:
         if not _has("torch") or not _has("safetensors"):
             return "torch is not installed (pip install 'anacrusis[torch]')"
         torch = importlib.import_module("torch")
+        if device == "cuda" and torch.version.cuda is None:
+            return f"this torch ({torch.__version__}) was built without CUDA"
         if device == "cuda" and not torch.cuda.is_available():
             return "torch sees no CUDA device"
         if device == "mps" and not torch.backends.mps.is_available():
@@ -79,9 +81,10 @@ def _open_ort(name: str, provider: str) -> Callable[[Bundle, int], Backend]:
 
 def _open_torch(name: str, device: str) -> Callable[[Bundle, int], Backend]:
     def open_(bundle: Bundle, threads: int) -> Backend:
-        from anacrusis.engine.backends.torch import TorchBackend
+        from anacrusis.engine.backends.torch import FAST, ORACLE, TorchBackend
 
-        return TorchBackend(bundle, device=device, threads=threads, name=name)
+        options = FAST if device == "cuda" else ORACLE
+        return TorchBackend(bundle, device=device, threads=threads, name=name, options=options)
 
     return open_
 
@@ -94,20 +97,39 @@ def _torch_rung(name: str, what: str, device: str) -> Rung:
     return Rung(name, what, _probe_torch(device), _open_torch(name, device))
 
 
-# "auto" tries these in order.
+def _tensorrt_rung(name: str, what: str) -> Rung:
+    def probe() -> str | None:
+        from anacrusis.engine.backends.tensorrt import probe
+
+        return probe(name)
+
+    def open_(bundle: Bundle, threads: int) -> Backend:
+        from anacrusis.engine.backends.tensorrt import open_tensorrt
+
+        return open_tensorrt(bundle, name, threads)
+
+    return Rung(name, what, probe, open_)
+
+
+# "auto" tries these in order. torch before ONNX Runtime on CUDA: it has the one graph a cycle.
 RUNGS = (
+    _tensorrt_rung("tensorrt-rtx", "TensorRT-RTX, float16, one CUDA graph a cycle"),
+    _tensorrt_rung("tensorrt", "TensorRT, float16, one CUDA graph a cycle"),
+    _torch_rung("torch-cuda", "torch on a CUDA device, float16, one CUDA graph a cycle", "cuda"),
     _ort_rung("onnxruntime-cuda", "ONNX Runtime, CUDA provider", "CUDAExecutionProvider"),
-    _torch_rung("torch-cuda", "torch eager on a CUDA device", "cuda"),
     _torch_rung("torch-mps", "torch eager on Apple's GPU", "mps"),
     _ort_rung("onnxruntime", "ONNX Runtime on the CPU: the embedded default", "CPUExecutionProvider"),
     _torch_rung("torch", "torch eager on the CPU: the reference", "cpu"),
 )
 
 
-def open_backend(bundle: Bundle, name: str = "auto", threads: int | None = None) -> Backend:
+def open_backend(
+    bundle: Bundle, name: str = "auto", threads: int | None = None, *, passing: Mapping[str, str] | None = None
+) -> Backend:
     """Open the named rung, or with "auto" the first that can run this bundle here.
 
-    Logs one line a refusal. Raises BackendError listing every reason if none can. Any thread; may take seconds.
+    passing: rungs that opened but could not be bound, with the reason; they are not tried again. Logs one line a
+    refusal. Raises BackendError listing every reason if none can. Any thread; may take seconds.
     """
     if name != "auto" and name not in {rung.name for rung in RUNGS}:
         raise BackendError(f"unknown backend {name!r}; choose auto, {', '.join(r.name for r in RUNGS)}")
@@ -116,7 +138,7 @@ def open_backend(bundle: Bundle, name: str = "auto", threads: int | None = None)
     for rung in RUNGS:
         if name not in ("auto", rung.name):
             continue
-        reason = rung.probe()
+        reason = (passing or {}).get(rung.name) or rung.probe()
         if reason is None:
             try:
                 backend = rung.open(bundle, count)
@@ -125,6 +147,7 @@ def open_backend(bundle: Bundle, name: str = "auto", threads: int | None = None)
             else:
                 log.info("backend %s (%s)", rung.name, rung.what)
                 return backend
+        reason = " ".join(reason.split())  # one line, whatever a library said
         log.info("backend %s refused: %s", rung.name, reason)
         reasons.append(f"{rung.name}: {reason}")
     raise BackendError("no backend can run this bundle here. " + "; ".join(reasons))

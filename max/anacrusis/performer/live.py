@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import astuple
 from typing import Final
 
 import numpy as np
@@ -28,8 +29,8 @@ from anacrusis.performer.files import Recording
 from anacrusis.performer.placing import F32
 from anacrusis.performer.plan import RATE_HZ, Pace, Plan, stems_of
 from anacrusis.performer.session import Session
-from anacrusis.performer.take import Counters, LiveStep, Take
-from anacrusis.server.wire.extension import Dropped, StepStatus
+from anacrusis.performer.take import Counters, LiveStep, RungChange, Take
+from anacrusis.server.wire.extension import Dropped, RungState, StepStatus
 
 TICK_S: Final = 0.008  # how often the listener follows the playhead where nothing arrives
 HELLO_RETRY_S, HELLO_S = 0.2, 1.0
@@ -102,6 +103,7 @@ class _Performance:
         self._began_s = math.inf  # the music's sample 0
         self._rate_hz = RATE_HZ
         self._told: set[str] = set()
+        self._rungs: list[tuple[float, RungState]] = []  # seconds of the clock
 
     def _no_sleep(self, seconds: float) -> None:
         raise AssertionError("the loop never waits: load sequences go through the agenda")
@@ -132,7 +134,9 @@ class _Performance:
         for step in self._steps.values():
             step.concealed_samples = ear.concealed[step.curr_samples // pace.step_samples]
         records = tuple(self._steps.values())
-        return Take(context[:passed], ear.heard[:, :passed], names, pace, server, records, self._counters, complete)
+        rungs = tuple(RungChange(at_s - self._began_s, *astuple(said)) for at_s, said in self._rungs)
+        heard = ear.heard[:, :passed]
+        return Take(context[:passed], heard, names, pace, server, records, self._counters, complete, rungs)
 
     # -- before the music ------------------------------------------------------------------------------------
 
@@ -253,6 +257,8 @@ class _Performance:
             self._on_chunk(event)
         elif isinstance(event, Note):
             self._on_note(event)
+        elif isinstance(event.message, RungState):
+            self._rungs.append((self._transport.clock(), event.message))
         elif isinstance(event.message, StepStatus | Dropped):
             step = self._steps.get(event.message.batch)
             if step is not None and isinstance(event.message, StepStatus):

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +17,9 @@ from anacrusis.performer.take import Take
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+LONGEST_TITLE = 150
 LATE = "#c44e52"
+SWITCH = "#8172b3"
 
 
 def plot_take(path: Path, take: Take, title: str) -> None:
@@ -31,7 +35,7 @@ def plot_take(path: Path, take: Take, title: str) -> None:
     has_stages = any(step.status for step in take.steps)
     rows = len(sounds) + 1 + has_stages
     figure, axes = pyplot.subplots(rows, 1, figsize=(13, 1.9 * rows), layout="constrained", squeeze=False)
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(textwrap.fill(title, LONGEST_TITLE), fontsize=11)
     for row, (name, samples) in enumerate(sounds.items()):
         axis = axes[row, 0]
         waveform(axis, samples, take.pace.rate_hz, STEP if row else "0.35")
@@ -42,6 +46,7 @@ def plot_take(path: Path, take: Take, title: str) -> None:
     _arrivals(axes[len(sounds), 0], take)
     if has_stages:
         _stages(axes[-1, 0], take)
+    _switches(axes[:, 0], axes[len(sounds), 0], take)
     for axis in axes[:, 0]:
         axis.set_xlim(0, take.heard.shape[1] / take.pace.rate_hz)
     axes[-1, 0].set_xlabel("time [s]")
@@ -79,6 +84,17 @@ def _arrivals(axis: Axes, take: Take) -> None:
     axis.set_ylabel("ms")
     axis.set_ylim(bottom=min(0.0, 1.1 * budget_ms))
     axis.legend(loc="lower right", bbox_to_anchor=(1, 1), fontsize=7, ncols=4, frameon=False)
+
+
+def _switches(axes: Iterable[Axes], named: Axes, take: Take) -> None:
+    """A thin line where another rung took over, with its name where replies arrive."""
+    for change in take.switches:
+        for axis in axes:
+            axis.axvline(change.at_s, color=SWITCH, linewidth=0.9)
+        text = f" {change.rung}"
+        named.text(
+            change.at_s, 0.02, text, color=SWITCH, fontsize=7, va="bottom", transform=named.get_xaxis_transform()
+        )
 
 
 def _stages(axis: Axes, take: Take) -> None:

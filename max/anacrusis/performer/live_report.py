@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
@@ -32,19 +33,21 @@ def report(take: Take) -> dict[str, Any]:
         "compute": _compute(take.steps),
         "deadline": _deadline(take),
         "liveness": _liveness(take),
+        "rungs": [{**asdict(change), "at_s": round(change.at_s, 3)} for change in take.rungs],
+        "switches": _switches(take),
         "steps": [_step(step) for step in take.steps],
     }
 
 
 def summary(take: Take) -> str:
-    """One line: what was heard."""
+    """One line: what was heard, and where another rung took over."""
     live, round_trip = _liveness(take), _deadline(take)["round_trip_ms"]
     concealed_s = live["concealed_samples"] / take.pace.rate_hz
     times = f", round trip p50 {round_trip['p50']:.0f} ms, max {round_trip['max']:.0f} ms" if round_trip else ""
     step_ms = _ms(take.pace.step_samples, take.pace.rate_hz)
     return (
         f"{live['steps']} steps of {step_ms:.0f} ms: {live['answered']} answered, "
-        f"{live['late']} late, {concealed_s:.2f} s concealed{times}"
+        f"{live['late']} late, {concealed_s:.2f} s concealed{times}{''.join(map(_switch_text, _switches(take)))}"
     )
 
 
@@ -64,6 +67,35 @@ def _compute(steps: tuple[LiveStep, ...]) -> dict[str, Any] | None:
         "total_ms": quantiles(totals),
         **{name: quantiles([getattr(status, name) for status in said]) for name in STAGES},
     }
+
+
+def _switches(take: Take) -> list[dict[str, Any]]:
+    """Where another rung took over: when, after which batch, and what a step took until then and until the next."""
+    marks = [change.batch for change in take.switches]
+    out = []
+    for index, change in enumerate(take.switches):
+        begin, end = ([-math.inf, *marks][index], [*marks, math.inf][index + 1])
+        before = tuple(step for step in take.steps if begin < step.batch <= change.batch)
+        after = tuple(step for step in take.steps if change.batch < step.batch <= end)
+        out.append(
+            {
+                "rung": change.rung,
+                "at_s": round(change.at_s, 3),
+                "after_batch": change.batch,
+                "text": change.text,
+                "before": _compute(before),
+                "after": _compute(after),
+            }
+        )
+    return out
+
+
+def _switch_text(switch: dict[str, Any]) -> str:
+    took = ""
+    if switch["before"] and switch["after"]:
+        before, after = (switch[side]["total_ms"]["p50"] for side in ("before", "after"))
+        took = f", a step took p50 {before:.0f} ms before and {after:.0f} after"
+    return f"; {switch['rung']} took over after batch {switch['after_batch']}, at {switch['at_s']:.1f} s{took}"
 
 
 def _deadline(take: Take) -> dict[str, Any]:

@@ -58,6 +58,20 @@ class LiveStep:
         return 1e3 * (self.deadline_s - self.last_chunk_s) if self.answered and self.last_chunk_s is not None else None
 
 
+@dataclass(frozen=True, slots=True)
+class RungChange:
+    """What our server said of what computes the steps (see `RungState`). at_s: since the music began, negative before.
+
+    batch: the newest step that was answered by then, -1 before any.
+    """
+
+    at_s: float
+    state: str
+    rung: str
+    batch: int
+    text: str
+
+
 @dataclass(slots=True)
 class Counters:
     """Liveness of the whole performance."""
@@ -88,3 +102,9 @@ class Take:
     steps: tuple[LiveStep, ...]
     counters: Counters = field(default_factory=Counters)
     complete: bool = True
+    rungs: tuple[RungChange, ...] = ()
+
+    @property
+    def switches(self) -> tuple[RungChange, ...]:
+        """Where another rung took over, with steps before and after it."""
+        return tuple(change for change in self.rungs if change.state == "playing" and change.at_s >= 0)

@@ -26,6 +26,7 @@ from anacrusis.engine.engine import Engine
 from anacrusis.engine.errors import AnacrusisError
 from anacrusis.server.admission import Admission, client_address
 from anacrusis.server.clocks import Counters, Narrator
+from anacrusis.server.rungs import Upgrade
 from anacrusis.server.sender import PAUSE_S, Sender
 from anacrusis.server.session import Session, SessionConfig
 from anacrusis.server.wire import messages
@@ -75,10 +76,17 @@ class ServerConfig:
 
 
 class Server:
-    """A bundle behind a socket. open_engine is called on the engine thread, and again by /load_model if it raised."""
+    """A bundle behind a socket. open_engine is called on the engine thread, and again by /load_model if it raised.
 
-    def __init__(self, bundle: Bundle, open_engine: Callable[[], Engine], config: ServerConfig) -> None:
+    upgrade: a better rung is prepared while that engine plays, and takes over between two steps (see `rungs.py`).
+    """
+
+    def __init__(
+        self, bundle: Bundle, open_engine: Callable[[], Engine], config: ServerConfig, upgrade: Upgrade | None = None
+    ) -> None:
         config.validate()
+        if upgrade is not None:
+            upgrade.validate()
         self.config, self.counters, self._narrator = config, Counters(), Narrator()
         admission = Admission(config.client_ip, config.allow, config.token)
         self._receiver = open_receiver(config.bind_address(), config.port)
@@ -88,7 +96,13 @@ class Server:
             _log.warning("receive buffer is only %d bytes; bursts may be lost (raise net.core.rmem_max)", granted)
         self.sender = Sender(self._outlet, (client_address(config.client_ip), config.client_port), self.counters)
         self.sender.pause_s = config.send_pause_s
-        self.worker = Worker(open_engine, self.sender, self.counters, context_tail_samples=config.context_tail_samples)
+        self.worker = Worker(
+            open_engine,
+            self.sender,
+            self.counters,
+            context_tail_samples=config.context_tail_samples,
+            upgrade=upgrade,
+        )
         self.session = Session(
             bundle,
             admission,
@@ -160,8 +174,9 @@ class Server:
         self.stop()
 
     def report(self) -> dict[str, Any]:
-        """Counters, epoch and load state."""
-        return {"state": self.worker.state, "epoch": self.session.assembler.epoch, **self.counters.as_dict()}
+        """Counters, epoch, load state and the rung that plays ("" before one does)."""
+        worker, epoch = self.worker, self.session.assembler.epoch
+        return {"state": worker.state, "rung": worker.rung, "epoch": epoch, **self.counters.as_dict()}
 
     def _receive(self) -> None:
         buffer = memoryview(bytearray(65_536))

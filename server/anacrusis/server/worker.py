@@ -22,12 +22,14 @@ import numpy as np
 from anacrusis.engine.cycle import Step
 from anacrusis.engine.engine import Engine
 from anacrusis.engine.errors import AnacrusisError, BackendError, GeometryError
+from anacrusis.engine.standby import News, Preparing, Ready, Refused
 from anacrusis.engine.upstream import UpstreamPace
 from anacrusis.engine.window import Pace
 from anacrusis.server.assembler import ReadyStep
 from anacrusis.server.clocks import Counters, Recent
 from anacrusis.server.controls import Controls
 from anacrusis.server.dump import is_writing, write_dump
+from anacrusis.server.rungs import Rungs, Upgrade
 from anacrusis.server.sender import Reply, Sender
 from anacrusis.server.wire import extension, messages
 
@@ -79,7 +81,7 @@ class Fence:
     done: threading.Event
 
 
-Work = Fence | Load | Begin | Prepare | Again | Dump | ReadyStep | None
+Work = Fence | Load | Begin | Prepare | Again | Dump | ReadyStep | News | None
 
 
 class Worker:
@@ -95,17 +97,19 @@ class Worker:
         counters: Counters,
         *,
         context_tail_samples: int = 0,
+        upgrade: Upgrade | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._open_engine, self._sender, self._counters, self._clock = open_engine, sender, counters, clock
         self._context_tail_samples = context_tail_samples
         self._mail: queue.SimpleQueue[Work] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._rungs = Rungs(upgrade, sender.tell, self.put, clock)
         self._engine: Engine | None = None
         self._epoch = 0
         self._step: ReadyStep | None = None  # the newest step heard in this epoch
         self._cycles, self._sends = Recent(), Recent()
-        self.state, self.state_text = "loading", ""
+        self.state = "loading"
         self.current_epoch = 0  # set by the receiving thread: results of any other are discarded
         self.opened: Future[None] = Future()
 
@@ -118,17 +122,24 @@ class Worker:
         self._mail.put(work)
 
     def stop(self, timeout_s: float) -> bool:
-        """True if the thread ended; a long cycle may outlast the timeout."""
+        """True if every thread ended; a long cycle or a library that loads may outlast the timeout."""
         self._mail.put(None)
+        standby_ended = self._rungs.stop(timeout_s)
         if self._thread.is_alive():
             self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        return standby_ended and not self._thread.is_alive()
 
     def settle(self, timeout_s: float) -> bool:
         """Wait until all work put so far was done and its replies are sent. False on a timeout."""
         done = threading.Event()
         self.put(Fence(done))
         return done.wait(timeout_s)
+
+    @property
+    def rung(self) -> str:
+        """What plays, "" before the model is open."""
+        engine = self._engine
+        return "" if engine is None else engine.backend.name
 
     @property
     def budget_s(self) -> float:
@@ -160,14 +171,16 @@ class Worker:
         elif isinstance(work, Load):
             opened = self._engine is not None
             self._open()
-            self._prepare(work.controls)
+            self._prepare(work.controls, waits=True)
             self._begin(work.epoch)
             if opened:
-                self._sender.tell(extension.ModelState(self.state, self.state_text))
+                self._sender.tell(extension.ModelState(self.state, self.rung))
         elif isinstance(work, Begin):
             self._begin(work.epoch)
         elif isinstance(work, Prepare):
             self._prepare(work.controls)
+        elif isinstance(work, Preparing | Ready | Refused) and self._engine is not None:
+            self._rungs.news(self._engine, work)
         elif isinstance(work, Dump) and self._engine is not None and not is_writing():
             write_dump(work.directory, self._engine.cycle.recent(), self._engine.bundle.manifest.sample_rate_hz)
         elif isinstance(work, Again) and self._engine is not None:
@@ -192,6 +205,7 @@ class Worker:
                 self.opened.set_exception(error if known else BackendError(f"the model did not load: {text}"))
             return
         self._say_state("ready", self._engine.backend.name)
+        self._rungs.opened(self._engine)
         if not self.opened.done():
             self.opened.set_result(None)
 
@@ -200,18 +214,19 @@ class Worker:
             self._engine.close()
 
     def _say_state(self, state: str, text: str) -> None:
-        self.state, self.state_text = state, text
+        self.state = state
         self._sender.tell(extension.ModelState(state, text))
 
     def _begin(self, epoch: int) -> None:
         if self._engine is not None and epoch != self._epoch:
             self._engine.reset()
+            self._rungs.epoch_began()
         self._epoch, self._step = epoch, None
 
-    def _prepare(self, controls: Controls) -> None:
+    def _prepare(self, controls: Controls, *, waits: bool = False) -> tuple[str, ...]:
+        """Which of the stems asked for can be answered now."""
         engine = self._engine
-        if engine is not None and controls.stems and controls.stems != engine.cycle.stems:
-            engine.set_stems(controls.stems)
+        return self._rungs.fit(engine, controls.stems, waits=waits) if engine is not None and controls.stems else ()
 
     def _take(self, step: ReadyStep, engine: Engine, *, newest: bool) -> None:
         if step.skip_samples:
@@ -234,9 +249,11 @@ class Worker:
             _log.warning("batch %d gets no reply: %s", step.batch, error)
             return
         try:
-            self._prepare(step.controls)
+            if not self._prepare(step.controls):
+                self._hear_only(step, engine, f"{', '.join(step.controls.stems)} is being prepared")
+                return
             begin = self._clock()
-            result = engine.step(step.audio)
+            result = self._rungs.step(engine, step)
         except Exception:
             self._hear_only(step, engine, "the engine failed")
             raise
@@ -259,7 +276,8 @@ class Worker:
             self._sender.say(messages.SERVER_PREDICTED)
             return
         self._set_pace(step, engine)
-        self._prepare(controls)
+        if not self._prepare(controls):
+            return
         asked = self._clock()  # what was due when the step came is past: it is due as late again
         due = asked + (step.deadline_s - step.t_first_s)
         self._reply(replace(step, t_first_s=asked, t_ready_s=asked, deadline_s=due), engine.again())
@@ -289,10 +307,12 @@ class Worker:
             self._account(step, result, sent, complete)
 
         audio = np.concatenate([result.headroom, result.audio], axis=1)
+        stems = result.stems
+        if stems != step.controls.stems:  # more are bound than are asked for, while what is asked for is prepared
+            rows = [row for row, stem in enumerate(stems) if stem in step.controls.stems]
+            stems, audio = tuple(stems[row] for row in rows), audio[rows]
         good_for = max(2, -(-step.lead_samples // step.step_samples) + 1)
-        self._sender.submit(
-            Reply(step.epoch, step.batch, result.stems, audio, step.controls.package, good_for, on_sent)
-        )
+        self._sender.submit(Reply(step.epoch, step.batch, stems, audio, step.controls.package, good_for, on_sent))
 
     def _account(self, step: ReadyStep, result: Step, sent_s: float, complete: bool) -> None:
         """Sending thread: the three clocks of one step."""

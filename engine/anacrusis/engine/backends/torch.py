@@ -1,45 +1,141 @@
 # SPDX-FileCopyrightText: 2026 The Anacrusis authors
 # SPDX-License-Identifier: Apache-2.0
-"""Torch eager: the reference and the oracle. It runs the modules that export traced, from the bundle's weights.
+"""Torch: the networks that export traced, from the bundle's weights. Eager float32 is the oracle of every rung.
 
-Not covered: CUDA graphs and channels_last (the development path where TensorRT cannot run).
+The fast form, for CUDA cards that TensorRT-RTX does not know, computes in float16 and channels_last and runs a
+cycle as one CUDA graph (`torch_graph.py`). What is between the two (eager float16, torch.compile) are options of
+the same class, for measuring; none of them is a rung.
+
+Not covered: gradients, several devices, `torch.export` packages.
 """
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from anacrusis.engine.backends.torch_graph import GraphPipeline, Stages
+from anacrusis.engine.backends.torch_lane import Numerics, open_lane
 from anacrusis.engine.bundle import Bundle
 from anacrusis.engine.errors import BackendError, BundleError
 from anacrusis.engine.networks import music2latent, songunet
 from anacrusis.engine.networks.stages import DecodeStage, DenoiseStage, EmbedStage, EncodeStage, Networks
-from anacrusis.engine.pipeline import F32, Binding, CycleInputs, CycleOutputs, StageTimes
+from anacrusis.engine.pipeline import F32, Binding, CycleInputs, CycleOutputs, Pipeline, StageTimes
+
+
+@dataclass(frozen=True, slots=True)
+class TorchOptions:
+    """How the networks run. The default is the oracle.
+
+    compute: the type inside the networks; transforms, sampler state and its affine row are float32 always.
+    graph: one prepared run per cycle over fixed buffers. compile_mode: a mode of torch.compile for the three
+    stages of a cycle ("max-autotune-no-cudagraphs" with graph). numerics: see there.
+    """
+
+    compute: torch.dtype = torch.float32
+    channels_last: bool = False
+    graph: bool = False
+    compile_mode: str | None = None
+    numerics: Numerics = field(default_factory=Numerics)
+
+    def validate(self) -> None:
+        """Raise BackendError for what cannot be combined."""
+        if self.compute not in (torch.float32, torch.float16, torch.bfloat16):
+            raise BackendError(f"the torch backend computes in float32, float16 or bfloat16, not {self.compute}")
+        if self.graph and self.compile_mode in ("max-autotune", "reduce-overhead"):
+            raise BackendError(f"compile_mode {self.compile_mode!r} makes graphs of its own; take it without graph")
+
+
+M = TypeVar("M", bound=nn.Module)
+
+ORACLE = TorchOptions()
+FAST = TorchOptions(torch.float16, channels_last=True, graph=True, numerics=Numerics(autotune=True))
 
 
 class TorchBackend:
-    """A bundle's networks on one device. Computes in float32 whatever the bundle's precision: it is the oracle."""
+    """A bundle's networks on one device. Reads bundles of either precision; `options` says what they run in.
 
-    def __init__(self, bundle: Bundle, *, device: str = "cpu", threads: int = 1, name: str = "torch") -> None:
-        self.name, self.bundle, self.device = name, bundle, torch.device(device)
+    networks: taken instead of the bundle's weights and left as they are, so that a benchmark needs no file.
+    Raises BackendError where the networks are of another architecture or the device cannot hold them.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        device: str = "cpu",
+        threads: int = 1,
+        name: str = "torch",
+        options: TorchOptions = ORACLE,
+        networks: Networks | None = None,
+    ) -> None:
+        options.validate()
+        self.name, self.bundle, self.options, self.device = name, bundle, options, torch.device(device)
+        self.binds_at_once = not options.graph
         if device == "cpu" and threads:
             torch.set_num_threads(threads)
-        networks = load_networks(bundle)
-        self.stages = {
-            "encode": EncodeStage(networks.codec),
-            "embed": EmbedStage(networks.unet),
-            "denoise": DenoiseStage(networks.unet),
-            "decode": DecodeStage(networks.codec),
-        }
-        for stage in self.stages.values():
-            stage.eval().to(self.device)
+        host = load_networks(bundle) if networks is None else networks
+        # Conditioning runs once per binding, so it stays on the host and in float32 whatever the rest is.
+        embed = EmbedStage(host.unet).eval()
+        compute = options.compute
+        with ours(f"put the networks on {device}"):
+            unet, codec = self._placed(host.unet), self._placed(host.codec)
+            self.stages: dict[str, Any] = {
+                "encode": self._stage(EncodeStage(codec, compute)),
+                "embed": embed,
+                "denoise": self._stage(DenoiseStage(unet, compute)),
+                "decode": self._stage(DecodeStage(codec, compute)),
+            }
 
-    def bind(self, binding: Binding) -> TorchPipeline:
-        return TorchPipeline(self, binding)
+    def _placed(self, module: M) -> M:
+        if self.device.type == "cpu" and self.options.compute == torch.float32 and not self.options.channels_last:
+            return module
+        placed = copy.deepcopy(module).to(self.device, self.options.compute)
+        if self.options.channels_last:
+            for parameter in placed.parameters():
+                if parameter.dim() == 4:
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        return placed
+
+    def _stage(self, stage: nn.Module) -> Any:
+        stage = stage.eval().to(self.device)
+        mode = self.options.compile_mode
+        return stage if mode is None else torch.compile(stage, mode=mode, dynamic=False, fullgraph=True)
+
+    def bind(self, binding: Binding) -> Pipeline:
+        """Raises BackendError where the device cannot hold the buffers or a graph cannot be captured."""
+        with ours("prepare a cycle"):
+            if not self.options.graph:
+                return TorchPipeline(self, binding)
+            own = self.stages
+            stages = Stages(own["encode"], own["denoise"], own["decode"], self.conditioning(binding))
+            manifest = self.bundle.manifest
+            return GraphPipeline(stages, open_lane(self.device), manifest, binding, self.options.numerics)
+
+    @torch.inference_mode()
+    def conditioning(self, binding: Binding) -> list[list[Tensor]]:
+        """Per table row, every output of `embed` in the networks' type, on the device."""
+        labels = torch.from_numpy(np.ascontiguousarray(binding.labels))
+        rows = [self.stages["embed"](torch.full((binding.rows,), row.sigma), labels) for row in binding.table.rows]
+        return [[bias.to(self.device, self.options.compute) for bias in row] for row in rows]
+
+
+@contextlib.contextmanager
+def ours(what: str) -> Iterator[None]:
+    """Torch's errors (memory, capture, kernels) as one line of ours."""
+    try:
+        yield
+    except RuntimeError as error:
+        line = (" ".join(str(error).split()) or type(error).__name__)[:200]
+        raise BackendError(f"torch could not {what}: {line}") from None
 
 
 def load_networks(bundle: Bundle) -> Networks:
@@ -64,30 +160,30 @@ def load_networks(bundle: Bundle) -> Networks:
 
 
 class TorchPipeline:
-    """See `Pipeline`. One thread at a time."""
+    """Every operation launched on its own. See `Pipeline`. One thread at a time."""
 
     def __init__(self, backend: TorchBackend, binding: Binding) -> None:
         manifest = backend.bundle.manifest
-        self._stages, self._device = backend.stages, backend.device
+        self._backend, self._device, self._numerics = backend, backend.device, backend.options.numerics
         self.inputs = CycleInputs.zeros(manifest, binding)
         self._table = binding.table
         self._rows = self._to_device(binding.table.coefficients(manifest.parametrisation))
-        labels = self._to_device(np.ascontiguousarray(binding.labels))
-        with torch.inference_mode():
-            self._cond = [
-                list(self._stages["embed"](torch.full((binding.rows,), row.sigma, device=self._device), labels))
-                for row in binding.table.rows
-            ]
+        self._cond = backend.conditioning(binding)
 
     def _to_device(self, array: F32) -> Tensor:
         return torch.from_numpy(array).to(self._device)
 
     @torch.inference_mode()
     def encode(self) -> F32:
-        return self._numpy(self._encoded())
+        with self._numerics.hold():
+            return self._numpy(self._encoded())
+
+    def decode_frames(self, wanted: int) -> int:
+        return wanted
 
     def _encoded(self) -> Tensor:
-        out: Tensor = self._stages["encode"](self._to_device(self.inputs.audio), self._to_device(self.inputs.heard))
+        heard = self._to_device(self.inputs.heard)
+        out: Tensor = self._backend.stages["encode"](self._to_device(self.inputs.audio), heard)
         return out
 
     @staticmethod
@@ -97,6 +193,12 @@ class TorchPipeline:
 
     @torch.inference_mode()
     def cycle(self, *, generate: bool, decode_first: int, decode_frames: int) -> CycleOutputs:
+        if self._backend.options.compile_mode is not None:
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        with self._numerics.hold():
+            return self._cycle(generate, decode_first, decode_frames)
+
+    def _cycle(self, generate: bool, decode_first: int, decode_frames: int) -> CycleOutputs:
         times = StageTimes()
         source = self._to_device(self.inputs.source)
         latents, context = source, None
@@ -109,17 +211,18 @@ class TorchPipeline:
             context = self._numpy(encoded)
         part = latents[:, :, decode_first : decode_first + decode_frames]
         noise = self._to_device(self.inputs.decoder_noise_view(decode_frames))
-        audio = self._numpy(self._stages["decode"](part, noise))
+        audio = self._numpy(self._backend.stages["decode"](part, noise))
         times.decode_ms = lap()
         return CycleOutputs(self._numpy(latents), audio, context, times)
 
     def _sample(self, source: Tensor, context: Tensor) -> Tensor:
         keep, noise = self._to_device(self.inputs.keep), self._to_device(self.inputs.noise)
-        u = b = keep * source + noise[0]
+        u = keep * source + noise[0]
+        b = u.clone()  # one tensor given twice is another case to torch.compile
         silent, injected = torch.zeros_like(u), iter(noise[1:])
         for row, coefficients, cond in zip(self._table.rows, self._rows, self._cond, strict=True):
             n = next(injected) if row.mix is not None else silent
-            u, b = self._stages["denoise"](u, b, source, n, context, keep, coefficients, cond)
+            u, b = self._backend.stages["denoise"](u, b, source, n, context, keep, coefficients, cond)
         return u
 
     def _clock(self) -> Callable[[], float]:

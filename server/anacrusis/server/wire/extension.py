@@ -6,7 +6,7 @@ A server sends them only to a client that said hello. Type tags are in each clas
 fields; positions are samples of the client's own count (`curr`), int64.
 
     client -> server   hello, step
-    server -> client   hello, epoch, model, status, late, dropped, concealed, refused
+    server -> client   hello, epoch, model, rung, status, late, dropped, concealed, refused
 """
 
 from __future__ import annotations
@@ -97,6 +97,20 @@ class ModelState(Extension):
 
 
 @dataclass(frozen=True, slots=True)
+class RungState(Extension):
+    """What computes the steps. state: preparing (rung is on its way; another plays), playing (rung computes every step
+    after `batch`, the newest one answered or -1), refused (rung will not be used). text: what is done, or why.
+    """
+
+    ADDRESS: ClassVar[str] = "/anacrusis/rung"
+    TAGS: ClassVar[str] = "ssis"
+    state: str
+    rung: str
+    batch: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class NewEpoch(Extension):
     """History starts anew. epoch: count of them. reason: load, reset, batch id, silence, another client, position."""
 
@@ -176,6 +190,7 @@ class Refused(Extension):
 
 
 FROM_SERVER: Final[dict[str, type[Extension]]] = {
-    kind.ADDRESS: kind for kind in (ServerHello, ModelState, NewEpoch, StepStatus, Late, Dropped, Concealed, Refused)
+    kind.ADDRESS: kind
+    for kind in (ServerHello, ModelState, RungState, NewEpoch, StepStatus, Late, Dropped, Concealed, Refused)
 }
 FROM_CLIENT: Final[dict[str, type[Extension]]] = {kind.ADDRESS: kind for kind in (ClientHello, StepPosition)}
