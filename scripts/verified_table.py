@@ -17,13 +17,31 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # What nobody has run yet. It stays in the table until somebody does.
 UNVERIFIED = (
     ("Released checkpoints and Music2Latent's published weights (only their layout, at reduced width)", "nowhere yet"),
-    ("onnxruntime-cuda, torch-cuda rungs", "no GPU yet: see docs/gpu-log.md"),
+    ("Any rung on a GPU: tensorrt-rtx, tensorrt, torch-cuda, onnxruntime-cuda", "no GPU yet: see docs/gpu-log.md"),
     ("torch-mps rung, macOS", "not run"),
     ("Windows (nothing in the runtime is POSIX-only by intent)", "not run"),
     ("The released Max external and patch (their bytes and behaviour are tested; Max itself was not run)", "not run"),
     ("The original server as the client's peer (a stand-in of the same wire was)", "not run"),
     ("A link between two machines (loopback and the relay only)", "not run"),
     ("Max and Pd externals of our own", "not built yet"),
+)
+
+# Rung by rung: run (its code computed there), built (its plans were made there), read (its documentation only).
+RUNGS = (
+    (
+        "tensorrt-rtx",
+        "built: every full-size stage for SM 75, 80, 86, 89, 120. Run over a double of driver and library; refuses "
+        "without a driver, and the ladder goes on",
+        "not run",
+        "read: wheels exist",
+        "no wheels",
+    ),
+    ("tensorrt", "run over the double only; its builder needs a card", "not run", "read", "no wheels"),
+    ("torch-cuda", "run on the CPU in its place: same buffers and order, no capture", "not run", "read", "no CUDA"),
+    ("onnxruntime-cuda", "run on the CPU in its place: same bindings", "not run", "read", "no CUDA"),
+    ("torch-mps", "refuses with its reason", "-", "-", "not run"),
+    ("onnxruntime", "**run**: tests, parity, live, soaks", "not run", "not run", "not run"),
+    ("torch", "**run**: the oracle of every comparison", "not run", "not run", "not run"),
 )
 
 
@@ -35,7 +53,9 @@ def verified() -> list[str]:
     claimed = runpy.run_path(str(REPOSITORY / "scripts" / "verify-all"))["commands"]("GOLDEN")
     run = {record["claim"]: record for record in records(REPOSITORY / "docs" / "verified.jsonl")}
     newest = {claim: run[claim] for claim, _ in claimed if claim in run}  # what is claimed no more is history
-    rows = ["| claim | where | commit | result |", "|---|---|---|---|"]
+    rows = ["| rung | Linux, CPU only | Linux, NVIDIA card | Windows | macOS |", "|---|---|---|---|---|"]
+    rows += [f"| {' | '.join(rung)} |" for rung in RUNGS]
+    rows += ["", "| claim | where | commit | result |", "|---|---|---|---|"]
     for claim, record in newest.items():
         result = f"ok, {record['seconds']:.0f} s" if record["exit_code"] == 0 else f"**failed** ({record['exit_code']})"
         rows.append(f"| {claim} | {record['machine']}, Python {record['python']} | {record['commit']} | {result} |")
@@ -150,6 +170,70 @@ def live() -> list[str]:
     ]
 
 
+def half() -> list[str]:
+    """What TensorRT-RTX makes of the graphs, and what float16 costs: whatever of it was recorded."""
+    results = REPOSITORY / "benchmarks" / "results"
+    rows = _kernels(records(results / "fusion.jsonl")[-1]) if (results / "fusion.jsonl").is_file() else []
+    if (results / "half.jsonl").is_file():
+        rows += _float16({_networks(r): r for r in records(results / "half.jsonl")})
+    return [*rows, "", "Made by `scripts/verified_table.py` from `benchmarks/results/{fusion,half}.jsonl`."]
+
+
+def _kernels(record: dict[str, Any]) -> list[str]:
+    before = {"encode": 122, "denoise": 553, "decode": 387}
+    targets = list(dict.fromkeys(r["target"] for r in record["results"]))
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for r in record["results"]:
+        frames = r["dims"].get("frames")
+        name = r["stage"] + (f", {frames} frame{'s' if frames > 1 else ''}" if r["stage"] == "decode" else "")
+        found.setdefault(name, {})[r["target"]] = r
+    rows = [
+        "Kernels of the full-size float16 stages, one stem, built with TensorRT-RTX "
+        f"{record['tensorrt-rtx-cu13-bindings']} on two cores without a card ({record['total_s']:.0f} s for all of it, "
+        f"tracing included; {record['peak_memory_bytes'] / 1e9:.1f} GB). Before: a plain float16 export of the same "
+        "networks, SM 89 (decode: 17 frames). Nothing convolves or multiplies matrices in float32 but the transforms. "
+        "Fewer kernels are fewer launches; what that is worth in time only a card tells.",
+        "",
+        "| stage | before | " + " | ".join(f"{t.upper()[:2]} {t[2:]}" for t in targets) + " | plan | build |",
+        "|---|---|" + "---|" * (len(targets) + 2),
+    ]
+    for name, by_target in found.items():
+        some = by_target["sm89"]
+        counts = " | ".join(str(by_target[t]["kernels"]) for t in targets)
+        size, seconds = f"{some['plan_bytes'] / 1e6:.0f} MB", f"{some['build_s']:.0f} s"
+        rows.append(f"| {name} | {before[some['stage']]} | {counts} | {size} | {seconds} |")
+    return rows
+
+
+def _networks(record: dict[str, Any]) -> str:
+    """What was measured: "full, seed 1: cd, 1 NFE; cd, 2 NFE"."""
+    runs = dict.fromkeys(r["run"] for r in record["rows"] if r["stage"] == "final")
+    return f"{record['source']}: {'; '.join(runs)}"
+
+
+def _float16(newest: dict[str, dict[str, Any]]) -> list[str]:
+    rows = [
+        "",
+        "What float16 costs, emulated operator by operator (every result rounded, overflow kept, sums in float32): dB "
+        "from the float32 networks on the same audio and noise, the worst over the signals. Goal: 40 dB on the final "
+        "latent, nothing that is not finite.",
+        "",
+        "| networks | signals | encode | denoise, worst row | final latent | decode | not finite | largest value |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for source, record in newest.items():
+
+        def worst(stage: str, record: dict[str, Any] = record) -> str:
+            found = [r["worst_db"] for r in record["rows"] if r["stage"] == stage and r["worst_db"] is not None]
+            return f"{min(found):.1f}" if found else "-"
+
+        largest = max((r["largest"] or 0.0) for r in record["rows"])
+        signals = max(len(r["by_signal_db"]) for r in record["rows"] if r["stage"] != "embed")
+        cells = [worst(stage) for stage in ("encode", "denoise", "final", "decode")]
+        rows.append(f"| {source} | {signals} | {' | '.join(cells)} | {record['nonfinite']} | {largest:.0f} of 65,504 |")
+    return rows
+
+
 def replace(text: str, name: str, lines: list[str]) -> str:
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     before, rest = text.split(begin, 1)
@@ -160,6 +244,7 @@ def main() -> None:
     readme = REPOSITORY / "README.md"
     text = replace(readme.read_text(encoding="utf-8"), "measured", measured())
     text = replace(text, "live", live())
+    text = replace(text, "half", half())
     readme.write_text(replace(text, "verified", verified()), encoding="utf-8")
 
 

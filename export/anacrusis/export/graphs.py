@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The Anacrusis authors
 # SPDX-License-Identifier: Apache-2.0
-"""Torch stages -> ONNX graphs of the bundle's contract (opset 18, dimensions `stems` and `frames`)."""
+"""Torch stages -> ONNX graphs of the bundle's contract (opset 18, dimensions `stems`, `frames` and `window`)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import ast
 import contextlib
 import copy
 import logging
+import re
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import onnx_ir as ir
@@ -19,13 +20,17 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from anacrusis.engine.networks.stages import DecodeStage, DenoiseStage, EmbedStage, EncodeStage, Networks
+from anacrusis.engine.silence import SILENT_FRAMES
 from anacrusis.engine.window import Geometry
 from anacrusis.export.contract import MAX_FRAMES, MAX_STEMS, OPSET
 
 
 @dataclass(frozen=True, slots=True)
 class StageSpec:
-    """One stage, example inputs, and its names on the wire. dynamic: per argument, {axis: Dim}."""
+    """One stage, example inputs, and its names on the wire.
+
+    dynamic: per argument, {axis: Dim}. notes: what the graph says of itself.
+    """
 
     name: str
     module: nn.Module
@@ -33,12 +38,16 @@ class StageSpec:
     dynamic: tuple[Any, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 def stage_specs(networks: Networks, geometry: Geometry, compute: torch.dtype = torch.float32) -> list[StageSpec]:
     """The four stages in the order a cycle runs them. Examples have 2 stems and a short stretch of frames.
 
     networks: float32, as loaded; they stay so. What is traced is `prepared`, except the embedding, which is float32.
+
+    A float32 encode stage takes fewer frames where the rest is silence. A float16 one does not: statistics of what is
+    left out would break TensorRT's fusion of norms with what follows them.
     """
     embedding = networks.unet
     networks = prepared(networks, compute)
@@ -52,14 +61,17 @@ def stage_specs(networks: Networks, geometry: Geometry, compute: torch.dtype = t
     context, keep = torch.zeros(1, channels, window), torch.ones(1, 1, window)
     short = 3
     frame, tail = geometry.frame_samples, geometry.encode_tail_samples
+    shortens = compute == torch.float32
+    masked, masked_length = (Dim("window", min=1, max=MAX_FRAMES), short + 2) if shortens else (frames, short)
     return [
         StageSpec(
             "encode",
-            EncodeStage(codec, compute),
-            (torch.zeros(1, frame * short + tail), torch.ones(1, 1, short)),
-            ({1: frame * frames + tail}, {2: frames}),
+            EncodeStage(codec, compute, shortens=shortens),
+            (torch.zeros(1, frame * short + tail), torch.ones(1, 1, masked_length)),
+            ({1: frame * frames + tail}, {2: masked}),
             ("audio", "heard"),
             ("latent",),
+            {SILENT_FRAMES: str(codec.encoder.silent_frames)} if shortens else {},
         ),
         StageSpec(
             "embed",
@@ -116,12 +128,25 @@ def to_onnx(
 def stage_to_onnx(spec: StageSpec) -> ir.Model:
     """Trace one stage of a bundle. Nodes are named after the modules they come from: layer lists show the names."""
     model = to_onnx(spec.module, spec.example, inputs=spec.inputs, outputs=spec.outputs, dynamic=spec.dynamic)
+    model.metadata_props.clear()
+    model.metadata_props.update(spec.notes)
+    _name_frames(model)
     for node in model.graph:
         scopes = node.metadata_props.get("pkg.torch.onnx.name_scopes")
         modules = [scope for scope in ast.literal_eval(scopes)[:-1] if scope] if scopes else []
         if modules:
             node.name = f"{modules[-1]}/{(node.name or node.op_type).removeprefix('node_')}"
     return model
+
+
+def _name_frames(model: ir.Model) -> None:
+    """A dimension that no input has by itself, only a sum over it, goes by the exporter's own name inside: s76."""
+    for node in model.graph:
+        for value in node.outputs:
+            for axis, size in enumerate(value.shape or ()):
+                if isinstance(size, ir.SymbolicDim) and size.value is not None:
+                    assert value.shape is not None
+                    value.shape[axis] = re.sub(r"\bs\d+\b", "frames", size.value)
 
 
 def prepared(networks: Networks, compute: torch.dtype) -> Networks:

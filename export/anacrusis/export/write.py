@@ -123,7 +123,6 @@ def write_graphs(directory: Path, models: Mapping[str, ir.Model], weights: Weigh
             model.graph.insert_before(model.graph[0], node)
         model.producer_name, model.producer_version = "anacrusis", ""
         model.doc_string = None
-        model.metadata_props.clear()
         model.graph.metadata_props.clear()
         for node in model.graph:  # stack traces of the exporting machine do not belong in a bundle
             node.metadata_props.clear()

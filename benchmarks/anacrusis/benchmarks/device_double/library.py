@@ -105,6 +105,7 @@ class Engine:
     def __init__(self, machine: Machine, stage: str, onnx: str, dims: dict[str, int]) -> None:
         self.machine, self.stage, self.number = machine, stage, next(machine.numbers)
         self.session = _session(onnx)
+        dims = {"window": dims.get("frames", 0), **dims}  # a plan encodes whole windows
         self.inputs = {i.name: (_frozen(i.shape, dims), np.dtype(_TYPES[i.type])) for i in self.session.get_inputs()}
         self.outputs = {o.name: (_frozen(o.shape, dims), np.dtype(_TYPES[o.type])) for o in self.session.get_outputs()}
         self.tensors = {**self.inputs, **self.outputs}

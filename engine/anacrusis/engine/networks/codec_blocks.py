@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the Music2Latent networks are made of. Maps are [B, C, freq, time].
 
-Each `fold` makes constants that export wants in the graph; the state dict and the result stay as they are.
+Each `fold` makes constants that export wants in the graph; the state dict and the result stay as they are. What takes
+a `pause` computes a map without some of its silence (`pause.py`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anacrusis.engine.networks.norm import GroupNorm
+from anacrusis.engine.networks.pause import Pause
 from anacrusis.engine.networks.upsample import transposed_conv, transposed_kernel, upsample_conv
 
 GROUP_NORM_EPS = 1e-5
@@ -61,12 +63,12 @@ class FrequencyAttention(nn.Module):
         self.qkv_plane = self.mha.in_proj_weight.detach()[:, :, None, None]
         self.out_plane = self.mha.out_proj.weight.detach()[:, :, None, None]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, pause: Pause | None = None) -> Tensor:
         batch, channels, freq, time = x.shape
         # Both projections as 1 x 1 convolutions: the weights are used as they are stored.
         into = self.mha.in_proj_weight[:, :, None, None] if self.qkv_plane is None else self.qkv_plane
         out_of = self.mha.out_proj.weight[:, :, None, None] if self.out_plane is None else self.out_plane
-        qkv = F.conv2d(self.norm(x), into, self.mha.in_proj_bias)
+        qkv = F.conv2d(self.norm(x, pause), into, self.mha.in_proj_bias)
         qkv = qkv.reshape(batch, 3, self.heads, channels // self.heads, freq, time)
         q, k, v = qkv.permute(1, 0, 5, 2, 4, 3).unbind(0)  # each [B, time, heads, freq, C / heads]
         logits = torch.matmul(q * math.sqrt(self.heads / channels), k.transpose(-1, -2))
@@ -107,17 +109,17 @@ class ResBlock(nn.Module):
         assert self.conv1.bias is not None
         self.conv1_bias = (self.conv1.bias + self.proj_emb(emb)[0]).detach()
 
-    def forward(self, x: Tensor, emb: Tensor | None = None) -> Tensor:
-        h = F.silu(self.norm1(x))
+    def forward(self, x: Tensor, emb: Tensor | None = None, pause: Pause | None = None) -> Tensor:
+        h = F.silu(self.norm1(x, pause))
         if self.conv1_bias is not None:
             h = F.conv2d(h, self.conv1.weight, self.conv1_bias, padding=1)
         else:
             h = self.conv1(h)
             if self.proj_emb is not None and emb is not None:
                 h = h + self.proj_emb(emb).reshape(emb.shape[0], -1, *[1] * self.dims)
-        h = self.conv2(F.silu(self.norm2(h)))
+        h = self.conv2(F.silu(self.norm2(h, pause)))
         h = h + (self.res_conv(x) if self.res_conv is not None else x)
-        out: Tensor = self.att(h) if self.att is not None else h
+        out: Tensor = self.att(h, pause) if self.att is not None else h
         return out
 
 
@@ -132,8 +134,8 @@ class Down(nn.Module):
         else:
             self.c = nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.c(self.norm(x) if self.norm is not None else x)
+    def forward(self, x: Tensor, pause: Pause | None = None) -> Tensor:
+        out: Tensor = self.c(self.norm(x, pause) if self.norm is not None else x)
         return out
 
 

@@ -34,6 +34,7 @@ from anacrusis.engine.networks.codec_blocks import (
     group_norm,
 )
 from anacrusis.engine.networks.embedding import embedding_frequencies
+from anacrusis.engine.networks.pause import Pause, margins_frames
 
 SIGMA_MIN, SIGMA_MAX, SIGMA_DATA = 0.002, 80.0, 0.5
 LATENT_RESCALE = 0.06
@@ -73,7 +74,11 @@ def _heads(config: Music2LatentConfig, level: int) -> int:
 
 
 class Encoder(nn.Module):
-    """Spectrum [B, 2, 1024, 8 n] -> latent [B, 64, n], about unit size."""
+    """Spectrum [B, 2, 1024, 8 n] -> latent [B, 64, n], about unit size.
+
+    window: latent frames to make, where it is more than n: the spectrum's last `silent_frames` must then be silence,
+    and the missing ones are silence too. The result is that of the whole spectrum, to rounding.
+    """
 
     def __init__(self, config: Music2LatentConfig) -> None:
         super().__init__()
@@ -98,13 +103,32 @@ class Encoder(nn.Module):
         self.norm_out = group_norm(width, small=True)
         self.conv_out = TimeConv(width, config.latent_channels, 1)
 
-    def forward(self, spectrum: Tensor) -> Tensor:
+    def margins_frames(self) -> tuple[int, int]:
+        """How many frames of a silent end see, in some map, what was before it, and how many the edge."""
+        along_time = [layer for layer in (self.conv_inp, *self.down_layers.modules()) if isinstance(layer, nn.Conv2d)]
+        return margins_frames(((conv.kernel_size[1], conv.stride[1]) for conv in along_time), FRAMES_PER_LATENT)
+
+    @property
+    def silent_frames(self) -> int:
+        """The fewest that a silent end must keep: its margins, and a frame to stand for those left out."""
+        return sum(self.margins_frames()) + 1
+
+    def forward(self, spectrum: Tensor, window: int | None = None) -> Tensor:
+        pause = None
+        if window is not None:
+            pause = Pause.before(self.margins_frames()[1], spectrum.shape[-1] // FRAMES_PER_LATENT, window)
+        columns = FRAMES_PER_LATENT
         x = self.gain(self.conv_inp(spectrum))
         for layer in self.down_layers:
-            x = layer(x)
-        x = self.prenorm_1d_to_2d(x)
+            wide = None if pause is None else pause.widened(columns)
+            x = layer(x, pause=wide)
+            if isinstance(layer, Down):
+                columns //= layer.c.stride[1]
+        x = self.prenorm_1d_to_2d(x, pause)
         plane = [1] if self.conv_out.plane is not None else []
         x = x.reshape(x.shape[0], x.shape[1] * x.shape[2], *plane, x.shape[3])  # index c * freq + f
+        if pause is not None:
+            x = pause.put_back(x)
         for layer in self.bottleneck_layers:
             x = layer(x)
         x = torch.tanh(self.conv_out(F.silu(self.norm_out(x))))

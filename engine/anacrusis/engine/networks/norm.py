@@ -4,7 +4,8 @@
 
 Exported float32 (ONNX Runtime): one group of the codec holds up to two million values, which its
 InstanceNormalization adds up one after the other in float32 (latents of silence were off by 1.4e-3); two short
-averages, over time and then over the rest, cost none. `short_sums` asks for them.
+averages, over time and then over the rest, cost none. `short_sums` asks for them. The same form takes a `pause`: a
+map without some of its silence, whose statistics are those of the whole.
 
 Exported float16 (TensorRT): the op as it is fuses with SiLU into one kernel with float32 statistics, but every such
 kernel needs its counters reset by another one before it. Written out in float32, a group that fits one thread block
@@ -17,6 +18,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from anacrusis.engine.networks.pause import Pause
+
 SMALL_GROUP_VALUES = 8192
 
 
@@ -27,7 +30,9 @@ class GroupNorm(nn.GroupNorm):
         super().__init__(max(min(32, channels // 4), 1), channels, eps=eps)
         self.short_sums, self.small = short_sums, small
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor, pause: Pause | None = None) -> Tensor:
+        if pause is not None:
+            return self._over_time_first(input, pause)
         if torch.compiler.is_exporting():
             if input.dtype == torch.float32 and self.short_sums:
                 return self._over_time_first(input)
@@ -35,11 +40,18 @@ class GroupNorm(nn.GroupNorm):
                 return self._in_one(input.float()).to(input.dtype)
         return super().forward(input)
 
-    def _over_time_first(self, input: Tensor) -> Tensor:
+    def _over_time_first(self, input: Tensor, pause: Pause | None = None) -> Tensor:
         batch, channels, *_, time = input.shape
         x = input.reshape(batch, self.num_groups, -1, time)
-        x = x - x.mean(dim=3, keepdim=True).mean(dim=2, keepdim=True)
+        mean = x.mean(dim=3, keepdim=True).mean(dim=2, keepdim=True)
+        if pause is not None:
+            column = x.index_select(3, pause.column)
+            mean = pause.average(mean, column.mean(dim=2, keepdim=True))
+        x = x - mean
         variance = (x * x).mean(dim=3, keepdim=True).mean(dim=2, keepdim=True)
+        if pause is not None:
+            column = column - mean
+            variance = pause.average(variance, (column * column).mean(dim=2, keepdim=True))
         gain = torch.rsqrt(variance + self.eps) * self.weight.reshape(1, self.num_groups, -1, 1)
         axes = [1] * (input.dim() - 2)
         return x.reshape(input.shape) * gain.reshape(batch, channels, *axes) + self.bias.reshape(channels, *axes)

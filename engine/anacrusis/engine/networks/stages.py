@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The four stages of a bundle as torch modules: what `export` traces and the torch backend runs.
 
-    encode   audio [1, 4096 * frames + 1536], heard [1, 1, frames]             -> latent [1, C, frames]
+    encode   audio [1, 4096 * frames + 1536], heard [1, 1, window]             -> latent [1, C, window]
     embed    sigma [stems], label [stems, L]                                   -> cond_00 ... [stems, C_k]
     denoise  u, b, source, noise [stems, C, frames], context [1, C, frames],
              keep [1, 1, frames], row [8], cond_00 ...                         -> u_next, b_next
@@ -11,6 +11,10 @@
 `compute` is the type of the networks inside, and of the `cond` tensors between embed and denoise; everything else
 enters and leaves as float32. Transforms, embedding, sampler state and its affine row stay float32 inside too (a
 float16 state costs 33 to 70 dB).
+
+Of a window that ends in silence, encode may be given less: the first `frames` whole frames and the tail, of which all
+but what was heard is silence, `silent_frames` at least. Only where it was made for that (`shortens`); frames = window
+otherwise.
 """
 
 from __future__ import annotations
@@ -26,15 +30,16 @@ from anacrusis.engine.networks.stft import InverseStft, Stft
 
 
 class EncodeStage(nn.Module):
-    """heard is 1 for a frame whose audio was heard, 0 for one whose latent is masked."""
+    """heard is 1 for a frame whose audio was heard, 0 for one whose latent is masked. shortens: takes fewer frames."""
 
-    def __init__(self, codec: Music2Latent, compute: torch.dtype = torch.float32) -> None:
+    def __init__(self, codec: Music2Latent, compute: torch.dtype = torch.float32, *, shortens: bool = False) -> None:
         super().__init__()
-        self.codec, self.compute = codec, compute
+        self.codec, self.compute, self.shortens = codec, compute, shortens
         self.stft = Stft()
 
     def forward(self, audio: Tensor, heard: Tensor) -> Tensor:
-        latent: Tensor = self.codec.encoder(self.stft(audio).to(self.compute))
+        window = heard.shape[-1] if self.shortens else None
+        latent: Tensor = self.codec.encoder(self.stft(audio).to(self.compute), window)
         return latent.float() * heard
 
 
