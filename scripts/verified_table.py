@@ -80,7 +80,8 @@ def measured() -> list[str]:
     rows = [
         "One cycle at r = .25, one stem, ONNX Runtime against torch eager, taking turns in one process "
         f"({some['machine']}, {some['cores']} cores; onnxruntime {some['onnxruntime']}, torch {some['torch']}). "
-        "ms are p50 / p95 / p99 of ONNX Runtime; the ratio is torch over ONNX Runtime at p50.",
+        "ms are p50 / p95 / p99 of ONNX Runtime; the ratio is torch over ONNX Runtime at p50. Half of the window is "
+        "the silence beyond now, which ONNX Runtime mostly leaves out.",
         "",
         "| bundle | NFE | threads | cycles | " + " | ".join(names) + " |",
         "|---|---|---|---|" + "---|" * len(names),
