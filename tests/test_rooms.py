@@ -96,7 +96,7 @@ def test_importing_a_room_needs_no_heavy_library(module: str) -> None:
     assert done.stdout.strip() == "[]"
 
 
-HEAVY = ("torch", "onnxruntime", "onnx", "matplotlib", "tensorrt", "tensorrt_rtx", "cuda")
+HEAVY = ("torch", "onnxruntime", "onnx", "matplotlib", "tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings", "cuda")
 
 
 @pytest.mark.parametrize("room", sorted({*FOLDERS.values(), "tests", "scripts"}))

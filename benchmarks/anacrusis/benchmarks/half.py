@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anacrusis.benchmarks.half_subjects import KINDS, SIGNALS, from_bundle, from_golden, from_seed, signals
+from anacrusis.benchmarks.record import columns
 from anacrusis.engine.errors import AnacrusisError, MissingExtraError
 from anacrusis.engine.paths import REPOSITORY, default_bundle
 
@@ -119,7 +120,7 @@ class HalfReport:
     def table(self) -> str:
         """For people: one line a stage and sampler row, fed float32 and float16 side by side."""
         heads = ("stage", "run", "row", "sigma", "alone dB", "worst at", "so far dB", "worst at", "largest", "at", "")
-        lines = [heads]
+        lines: list[tuple[str, ...]] = [heads]
         cells: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = {}
         for row in self.rows():
             cells.setdefault((row["stage"], row["run"], row["row"], row["sigma"]), {})[row["fed"]] = row
@@ -140,15 +141,7 @@ class HalfReport:
                     f"{wrong} NOT FINITE" if wrong else goal,
                 )
             )
-        widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
-        right = (2, 3, 4, 6, 8)
-        out = [
-            "  ".join(
-                c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))
-            )
-            for line in lines
-        ]
-        out.insert(1, "  ".join("-" * width for width in widths))
+        out = columns(lines, right=(2, 3, 4, 6, 8))
         out += self._closing()
         return "\n".join(line.rstrip() for line in out)
 

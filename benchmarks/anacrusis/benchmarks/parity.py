@@ -44,6 +44,7 @@ from anacrusis.benchmarks.parity_sampling import (
     check_samplers,
     check_schedules,
 )
+from anacrusis.benchmarks.record import columns
 from anacrusis.engine.errors import MissingExtraError
 
 BACKENDS = ("torch", "onnxruntime")
@@ -131,15 +132,7 @@ class ParityReport:
         for (stage, backend, quantity), checks in _grouped(self.checks, "stage", "backend", "quantity"):
             worst = max(checks, key=lambda check: check.ratio)
             rows.append((stage, backend, quantity, str(_arrays(checks)), *_numbers(quantity, checks, worst)))
-        widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
-        right = (3, 4, 5, 6, 7)
-        lines = [
-            "  ".join(
-                c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
-            )
-            for row in rows
-        ]
-        lines.insert(1, "  ".join("-" * width for width in widths))
+        lines = columns(rows, right=(3, 4, 5, 6, 7))
         lines += [
             f"MISS {c.array} ({c.stage}, {c.backend}, {c.quantity}): max abs {c.max_abs:.3g}, rms {c.rms:.3g}, "
             f"limit {c.limit:.3g}, {c.ratio:.3g} of it"

@@ -41,6 +41,18 @@ def conditions(threads: int, packages: Sequence[str] = ("numpy", "onnxruntime", 
     }
 
 
+def columns(rows: Sequence[Sequence[str]], right: Sequence[int]) -> list[str]:
+    """Rows as aligned lines, a rule under the first. right: indices of columns that end in line."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+
+    def line(row: Sequence[str]) -> str:
+        cells = (c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+        return "  ".join(cells)
+
+    head, *rest = map(line, rows)
+    return [head, "  ".join("-" * width for width in widths), *rest]
+
+
 def append_jsonl(path: Path, record: dict[str, Any]) -> None:
     """One line more; the directory is made if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)

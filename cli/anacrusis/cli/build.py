@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anacrusis.cli.common import add_pace_options
+from anacrusis.cli.common import add_pace_options, pace_arguments
 
 if TYPE_CHECKING:
     from anacrusis.engine.plans.planner import Done, Job
@@ -74,13 +74,7 @@ def run(options: argparse.Namespace) -> int:
     bundle = Bundle.open(options.bundle or default_bundle(), verify=False)
     pace = make_pace(
         bundle.manifest.geometry,
-        step_frames=options.step_frames,
-        step_samples=options.step_samples,
-        lead_frames=options.lead_frames,
-        lead_samples=options.lead_samples,
-        r=options.r,
-        w=options.w,
-        window_samples=options.window_samples,
+        **pace_arguments(options),
         fade_samples=options.fade_samples,
     )
     plans = wanted_plans(bundle.manifest, pace, (1, *(options.stems or ())), options.stage or PLAN_STAGES)

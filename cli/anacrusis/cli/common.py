@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from anacrusis.engine.ladder import RUNGS
 from anacrusis.engine.paths import default_bundle
@@ -55,6 +56,12 @@ def add_pace_options(parser: argparse.ArgumentParser, text: str, window: str) ->
     pace.add_argument("--step-samples", type=int)
     pace.add_argument("--lead-frames", type=int)
     pace.add_argument("--lead-samples", type=int)
+
+
+def pace_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """What `add_pace_options` added, as `Engine.open` and `make_pace` take it."""
+    names = ("step_frames", "step_samples", "lead_frames", "lead_samples", "r", "w", "window_samples")
+    return {name: getattr(options, name) for name in names}
 
 
 @contextmanager

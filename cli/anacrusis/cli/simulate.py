@@ -10,7 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from anacrusis.cli.common import add_backend_options, add_bundle_option, add_pace_options, bundle_of, step_bar
+from anacrusis.cli.common import (
+    add_backend_options,
+    add_bundle_option,
+    add_pace_options,
+    bundle_of,
+    pace_arguments,
+    step_bar,
+)
 
 
 def add_parser(commands: Any) -> None:
@@ -59,13 +66,7 @@ def run(options: argparse.Namespace) -> int:
         bundle_of(options),
         backend=options.backend,
         stems=stems,
-        step_frames=options.step_frames,
-        step_samples=options.step_samples,
-        lead_frames=options.lead_frames,
-        lead_samples=options.lead_samples,
-        r=options.r,
-        w=options.w,
-        window_samples=options.window_samples,
+        **pace_arguments(options),
         fade_samples=options.fade_samples,
         context_tail_samples=options.context_tail_samples,
         sampler_steps=options.sampler_steps,
