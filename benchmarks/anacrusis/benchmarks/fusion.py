@@ -162,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     wrong = 0
     results: list[dict[str, Any]] = []
-    print(f"{'stage':<22}{'target':<8}{'kernels':>8}{'before':>8}{'moves':>7}{'float32':>9}{'build s':>9}{'MB':>8}")
+    print(f"{'stage':<26}{'target':<8}{'kernels':>8}{'before':>8}{'moves':>7}{'float32':>9}{'build s':>9}{'MB':>8}")
     chosen = options.target or ["sm75", "sm86", "sm89", "sm120"]
     for fused in fuse(options.stage or STAGES, chosen, options.frames or FRAMES, report):
         moves = sum(layer.name.startswith("__myl_Move_") for layer in fused.layers)
@@ -179,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         }
         results.append(result)
         print(
-            f"{fused.wanted!s:<22}{fused.target:<8}{len(fused.layers):>8}{BEFORE[fused.wanted.stage]:>8}{moves:>7}"
+            f"{fused.wanted!s:<26}{fused.target:<8}{len(fused.layers):>8}{BEFORE[fused.wanted.stage]:>8}{moves:>7}"
             f"{len(fused.float32):>9}{fused.seconds:>9.1f}{fused.plan_bytes / 1e6:>8.1f}",
             flush=True,
         )
