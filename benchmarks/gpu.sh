@@ -10,8 +10,7 @@
 # WHEELS_DIR: wheels for what the machine lacks (onnxruntime-gpu, tensorrt-rtx-cu13-libs and -bindings, cuda-bindings,
 # cuda-pathfinder, safetensors, matplotlib, onnx, onnxscript, ...). What is in neither place is recorded as not run.
 # OUT: where the records go (default out/gpu). PYTHON: which interpreter (default: this checkout's .venv, else python3).
-# Exit code 1 where an item of a dry run failed. ANACRUSIS_COMMIT: said in the
-# records where the tree is no git checkout.
+# Exit code 1 where an item of a dry run failed. ANACRUSIS_COMMIT: said in the records where the tree is no git checkout.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
