@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from anacrusis.engine.backends.onnxruntime import open_session
+from anacrusis.engine.backends.onnxruntime_memory import input_types
 from anacrusis.engine.bundle import Manifest
 from anacrusis.engine.errors import BundleError
 from anacrusis.engine.networks.stages import DecodeStage, DenoiseStage, EmbedStage, EncodeStage, Networks
@@ -61,7 +62,8 @@ def verify_graphs(
         pairs: list[tuple[F32, F32]] = []
         for feeds, reference in cases:
             given = feeds if silent_frames is None else _shortened(feeds, manifest, int(silent_frames))
-            pairs += zip(reference, session.run(None, given), strict=True)
+            typed = {name: given[name].astype(kind) for name, kind in input_types(session).items()}
+            pairs += zip(reference, session.run(None, typed), strict=True)
         del session
         snr = min(snr_db(want, got) for want, got in pairs)
         worst = max(float(np.abs(want - got).max()) for want, got in pairs)
