@@ -14,7 +14,7 @@ import torch
 from anacrusis.benchmarks import half as half_module
 from anacrusis.benchmarks.half import GOAL_DB, HalfError, HalfReport, run_half
 from anacrusis.benchmarks.half_native import NativeCheck
-from anacrusis.benchmarks.half_rows import Measure, advance, row_of
+from anacrusis.benchmarks.half_rows import Measure, advance
 from anacrusis.benchmarks.half_subjects import SIGNALS, Source, from_seed, signals
 from anacrusis.cli.main import main
 from anacrusis.engine.networks.stages import DenoiseStage, EmbedStage
@@ -128,7 +128,7 @@ def test_the_affine_row_is_the_stage_s_own() -> None:
             want = stage(u, b, source, n, context, keep, rows[index], cond)
             hand_on = torch.tensor([*rows[index, :3], 0, 0, 1, 0, 1])
             denoised = stage(u, u, u, torch.zeros_like(u), context, torch.zeros_like(keep), hand_on, cond)[0]
-        got = advance(row_of(table, index), u, b, denoised, source, keep, noise if injects else None)
+        got = advance(row, u, b, denoised, source, keep, noise if injects else None)
         for ours, its in zip(got, want, strict=True):
             torch.testing.assert_close(ours, its, rtol=1e-5, atol=1e-5)
 

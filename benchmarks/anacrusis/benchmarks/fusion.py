@@ -32,8 +32,6 @@ import torch
 
 from anacrusis.benchmarks.record import append_jsonl, conditions
 from anacrusis.engine.bundle import Manifest, Precision
-from anacrusis.engine.networks.music2latent import Music2Latent
-from anacrusis.engine.networks.songunet import SongUNet
 from anacrusis.engine.networks.stages import Networks
 from anacrusis.engine.paths import REPOSITORY
 from anacrusis.engine.plans.build import build_plan
@@ -46,7 +44,7 @@ from anacrusis.engine.plans.targets import CHOICES, parse_target
 from anacrusis.engine.plans.wanted import Wanted, decode_plan, denoise_plan, encode_plan
 from anacrusis.export.export import GEOMETRY, SEEDED, manifest_of
 from anacrusis.export.graphs import stage_specs, stage_to_onnx
-from anacrusis.export.seeded import SIZES
+from anacrusis.export.seeded import empty_networks
 
 KEPT = REPOSITORY / "benchmarks" / "layers"
 RESULTS = REPOSITORY / "benchmarks" / "results" / "fusion.jsonl"
@@ -55,9 +53,8 @@ FRAMES = (16, 1)
 KEPT_TARGET = "sm89"
 # The transforms are float32 on purpose: their powers span 90 dB.
 FLOAT32_ALLOWED = ("stft/*", "istft/*")
-# A plain float16 export of the same networks, before anything was rewritten for fusion (SM 89; MEASURED by this
-# project, 1.7.1): issue 4 asks for fewer than these.
-BEFORE = {"encode": 122, "denoise": 553, "decode": 387}
+# A plain float16 export of the same networks, before anything was rewritten for fusion: SM 89, 1.7.1, 17 frames.
+BEFORE: dict[str, int] = json.loads((KEPT / "before.json").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +104,7 @@ def _line(layer: Layer) -> str:
 def full_size_networks() -> Networks:
     """The released sizes; weights uniform and small, drawn in about a second."""
     generator = torch.Generator().manual_seed(0)
-    unet_config, codec_config = SIZES["full"]
-    networks = Networks(SongUNet(unet_config).eval(), Music2Latent(codec_config).eval())
+    networks = empty_networks("full")
     with torch.no_grad():
         for tensor in networks.state().values():
             low, high = (-0.02, 0.02) if tensor.dim() > 1 else (0.5, 1.5)

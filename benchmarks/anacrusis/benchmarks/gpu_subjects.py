@@ -71,15 +71,11 @@ class Subject:
             return None  # the backend reads them from the bundle
         import torch
 
-        from anacrusis.engine.networks.music2latent import Music2Latent
-        from anacrusis.engine.networks.songunet import SongUNet
-        from anacrusis.engine.networks.stages import Networks
-        from anacrusis.export.seeded import SIZES
+        from anacrusis.export.seeded import empty_networks
 
         if self.weights is None or not self.weights.is_file():
             raise NotRunError("the weights were not drawn")
-        unet, codec = SIZES["full"]
-        networks = Networks(SongUNet(unet).eval(), Music2Latent(codec).eval())
+        networks = empty_networks("full")
         networks.load(torch.load(self.weights, mmap=True, weights_only=True))
         return networks
 

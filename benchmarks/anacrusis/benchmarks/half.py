@@ -17,13 +17,14 @@ import importlib.util
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anacrusis.benchmarks.half_subjects import KINDS, SIGNALS, from_bundle, from_golden, from_seed, signals
+from anacrusis.benchmarks.parity_golden import chosen
 from anacrusis.benchmarks.record import columns
 from anacrusis.engine.errors import AnacrusisError, MissingExtraError
 from anacrusis.engine.paths import REPOSITORY, default_bundle
@@ -187,8 +188,8 @@ def run_half(
         raise HalfError("give one of --bundle, --golden and --size")
     if kinds is not None and golden is None and size is None:
         raise HalfError("a bundle is of one kind; give --kind with --golden or --size")
-    chosen = _known("signal", SIGNALS if only is None else only, SIGNALS)
-    of_kinds = _known("kind", KINDS if kinds is None else kinds, KINDS)
+    heard = chosen("signal", SIGNALS if only is None else only, SIGNALS, HalfError)
+    of_kinds = chosen("kind", KINDS if kinds is None else kinds, KINDS, HalfError)
     lacking = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if lacking:
         raise MissingExtraError(f"the float16 report needs {lacking[0]}: pip install 'anacrusis[export]'")
@@ -206,21 +207,11 @@ def run_half(
             source = from_bundle(bundle or default_bundle())
         manifest = source.models[0].manifest
         every = signals(manifest.geometry, manifest.sample_rate_hz, seed)
-        run = HalfRun(source, {name: every[name] for name in chosen}, seed, report)
+        run = HalfRun(source, {name: every[name] for name in heard}, seed, report)
         measures = tuple(run.measures())
         report("emulation against native float16")
         native = check_native(run.shapes, report)
     return HalfReport(source.name, measures, native, time.perf_counter() - begin)
-
-
-def _known(what: str, asked: Iterable[str], known: tuple[str, ...]) -> tuple[str, ...]:
-    asked = tuple(asked)
-    for name in asked:
-        if name not in known:
-            raise HalfError(f"unknown {what} {name!r}; choose from {', '.join(known)}")
-    if not asked:
-        raise HalfError(f"no {what} asked for; choose from {', '.join(known)}")
-    return tuple(name for name in known if name in asked)
 
 
 def _cell(row: dict[str, Any] | None) -> tuple[str, str]:

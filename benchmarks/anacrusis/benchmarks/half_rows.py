@@ -25,7 +25,7 @@ from anacrusis.benchmarks.half_subjects import Model, Source
 from anacrusis.benchmarks.parity_golden import F32
 from anacrusis.engine.networks.stages import DecodeStage, DenoiseStage, EmbedStage, EncodeStage
 from anacrusis.engine.noise import PhiloxNoise
-from anacrusis.engine.sampler import SamplerTable
+from anacrusis.engine.sampler import Row, SamplerTable
 from anacrusis.export.emulate import Extremes, HalfEmulation, Shape
 from anacrusis.export.graphs import stage_specs
 from anacrusis.export.verify import snr_db
@@ -178,7 +178,7 @@ class HalfRun:
             _add(worst, extremes)
             injected = next(noise) if row.mix is not None else None
             for fed, denoised in (("float32", estimate), ("float16", free)):
-                state[fed] = advance(row_of(table, index), *state[fed], denoised, encoded.source, keep, injected)
+                state[fed] = advance(row, *state[fed], denoised, encoded.source, keep, injected)
         wide_u, half_u = state["float32"][0], state["float16"][0]
         yield _measure("final", name, None, None, FED[1], signal, wide_u[..., first:], half_u[..., first:], worst)
         if decode:
@@ -199,23 +199,8 @@ class HalfRun:
             yield _measure("decode", name, None, None, fed, signal, want, got, extremes)
 
 
-@dataclass(frozen=True, slots=True)
-class AffineRow:
-    """The fields of a sampler's row that join evaluations (`engine/sampler.py` gives the formula)."""
-
-    cb: float
-    cu: float
-    cd: float
-    newbase: bool
-
-
-def row_of(table: SamplerTable, index: int) -> AffineRow:
-    row = table.rows[index]
-    return AffineRow(row.cb, row.cu, row.cd, row.newbase)
-
-
 def advance(
-    row: AffineRow, u: Tensor, b: Tensor, denoised: Tensor, source: Tensor, keep: Tensor, noise: Tensor | None
+    row: Row, u: Tensor, b: Tensor, denoised: Tensor, source: Tensor, keep: Tensor, noise: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """The float32 affine row on an estimate made before: (u, b) of the next row. noise: None where it injects none."""
     v = row.cb * b + row.cu * u + row.cd * denoised

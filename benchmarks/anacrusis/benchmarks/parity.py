@@ -25,7 +25,7 @@ from typing import Any
 from anacrusis.benchmarks.parity_codec import DECODE, ENCODE, check_decode, check_encode
 from anacrusis.benchmarks.parity_compare import ILL_CONDITIONED, TOLERANCES, WIDENED, Check, Recorder
 from anacrusis.benchmarks.parity_cycles import SERVERS, check_cycles
-from anacrusis.benchmarks.parity_golden import Golden, ParityError
+from anacrusis.benchmarks.parity_golden import Golden, chosen
 from anacrusis.benchmarks.parity_networks import (
     BLOCKS,
     CHECKPOINTS,
@@ -162,10 +162,10 @@ def run_parity(
     backend; MissingExtraError without the exporter's libraries.
     """
     begin = time.perf_counter()
-    chosen = _chosen("stage", STAGES if stages is None else stages, STAGES)
-    runners = _chosen("backend", backends, BACKENDS)
+    wanted = chosen("stage", STAGES if stages is None else stages, STAGES)
+    runners = chosen("backend", backends, BACKENDS)
     opened = Golden.open(golden)
-    for stage in chosen:
+    for stage in wanted:
         opened.require(_STAGES[stage][0], stage)
     lacking = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if lacking:
@@ -174,7 +174,7 @@ def run_parity(
     with tempfile.TemporaryDirectory(prefix="anacrusis-parity-") as directory, _torch_threads(threads):
         bench = Workbench(opened, Path(directory), threads=threads, report=report)
         available: dict[str, Runner] = {"torch": TorchRunner(bench), "onnxruntime": OnnxRunner(bench)}
-        for stage in chosen:
+        for stage in wanted:
             for backend in runners[:1] if stage == "schedules" else runners:
                 name = HOST if stage == "schedules" else backend
                 report(f"{stage} ({name})")
@@ -183,16 +183,6 @@ def run_parity(
                 report(_line(stage, name, checks[before:], time.perf_counter() - since))
     unread = tuple(opened.unused())
     return ParityReport(str(golden), runners, tuple(checks), unread, time.perf_counter() - begin)
-
-
-def _chosen(what: str, asked: Sequence[str], known: tuple[str, ...]) -> tuple[str, ...]:
-    """The asked-for ones in the order they run. Raises ParityError."""
-    for name in asked:
-        if name not in known:
-            raise ParityError(f"unknown {what} {name!r}; choose from {', '.join(known)}")
-    if not asked:
-        raise ParityError(f"no {what} asked for; choose from {', '.join(known)}")
-    return tuple(name for name in known if name in asked)
 
 
 @contextmanager

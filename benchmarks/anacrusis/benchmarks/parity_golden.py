@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,19 @@ F32 = NDArray[np.float32]
 
 class ParityError(AnacrusisError):
     """Not a golden set, a damaged one, or a stage or backend that parity does not know."""
+
+
+def chosen(
+    what: str, asked: Iterable[str], known: tuple[str, ...], error: type[AnacrusisError] = ParityError
+) -> tuple[str, ...]:
+    """The asked-for ones in the order they run. Raises `error` for one that is not known, and for none."""
+    asked = tuple(asked)
+    for name in asked:
+        if name not in known:
+            raise error(f"unknown {what} {name!r}; choose from {', '.join(known)}")
+    if not asked:
+        raise error(f"no {what} asked for; choose from {', '.join(known)}")
+    return tuple(name for name in known if name in asked)
 
 
 class GoldenArrays(Mapping[str, Array]):

@@ -44,10 +44,15 @@ GAINS = {
 }
 
 
+def empty_networks(size: Size) -> Networks:
+    """The networks of one size, ready for inference, whatever their weights."""
+    unet, codec = SIZES[size]
+    return Networks(SongUNet(unet).eval(), Music2Latent(codec).eval())
+
+
 def seeded_networks(size: Size, seed: int, *, round_to: torch.dtype | None = None) -> Networks:
     """The networks of one size, ready for inference. round_to: round every weight to this type's grid."""
-    unet_config, codec_config = SIZES[size]
-    networks = Networks(SongUNet(unet_config).eval(), Music2Latent(codec_config).eval())
+    networks = empty_networks(size)
     norms = {
         f"{part}.{name}"
         for part, module in (("unet", networks.unet), ("codec", networks.codec))
