@@ -103,7 +103,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Song:
-    """What is known of a song. tonic: pitch class. swing: share of a beat at which its second eighth falls, 0.5 straight.
+    """What is known of a song. tonic: pitch class. swing: where in a beat its second eighth falls, 0.5 straight.
 
     family, chart: what a split keeps apart. chords, beats, sections may be empty where they are not known.
     length_samples: audio may ring on beyond the last note, not beyond this.
