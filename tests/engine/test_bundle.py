@@ -68,6 +68,8 @@ def test_a_changed_byte_is_named(copy: Path, name: str) -> None:
         (lambda m: m.update(stems=["a", "a"]), "distinct stems"),
         (lambda m: m["parametrisation"].update(name="v"), "unknown parametrisation"),
         (lambda m: m.update(sample_rate_hz=0), "must be positive"),
+        (lambda m: m.update(context_channels=0), "context channels must be positive"),
+        (lambda m: m.update(context_channels="many"), "not valid"),
         (lambda m: m["files"].pop("decode.onnx"), "does not list decode.onnx"),
         (lambda m: m["files"].update({"../../etc/passwd": "0"}), "lacks ../../etc/passwd"),
         (lambda m: m["files"].update({"absent.onnx": "0"}), "lacks absent.onnx"),

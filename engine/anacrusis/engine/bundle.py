@@ -50,6 +50,8 @@ class Manifest:
     """All that the engine knows of a model.
 
     decoder_noise_shape: standard normals the decoder takes per frame, () if none.
+    context_channels: channels of the encoded context where it is not in the latents that are written; the latent of
+    silence is then zeros. None: one codec does both, and the latent of silence is what it makes of zeros.
     trained_masked_frames: context masks the model saw in training, in frames at the window's right.
     """
 
@@ -69,6 +71,7 @@ class Manifest:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     verification: Mapping[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
+    context_channels: int | None = None
 
     def validate(self) -> None:
         """Raise BundleError or GeometryError where a value cannot be."""
@@ -80,6 +83,13 @@ class Manifest:
             raise BundleError(f"a bundle needs distinct stems, not {list(self.stems)}")
         if self.sample_rate_hz < 1 or self.latent_channels < 1:
             raise BundleError("sample rate and latent channels must be positive")
+        if self.context_channels is not None and self.context_channels < 1:
+            raise BundleError(f"context channels must be positive, not {self.context_channels}")
+
+    @property
+    def encoded_channels(self) -> int:
+        """Channels that `encode` gives and `denoise` takes as its context."""
+        return self.latent_channels if self.context_channels is None else self.context_channels
 
     def stem_index(self, stem: str) -> int:
         """Raises StemError for a stem this model does not know."""

@@ -99,7 +99,7 @@ class StageTimes:
 class CycleOutputs:
     """Views on the pipeline's memory, valid until its next call.
 
-    latents [rows, C, frames]: the window after sampling. audio [rows, decoded samples]. context [1, C, frames]:
+    latents [rows, C, frames]: the window after sampling. audio [rows, decoded samples]. context [1, E, frames]:
     the encoded, masked context (None where a backend does not bring it to the host).
     """
 
@@ -123,7 +123,7 @@ class Pipeline(Protocol):
         """
 
     def encode(self) -> F32:
-        """Encode `inputs.audio` under `inputs.heard`: a view on [1, C, frames]."""
+        """Encode `inputs.audio` under `inputs.heard`: a view on [1, E, frames], E channels of context."""
 
     def decode_frames(self, wanted: int) -> int:
         """The smallest decode this pipeline can run that holds `wanted` frames: `wanted` itself where any can.

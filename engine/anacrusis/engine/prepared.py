@@ -29,8 +29,11 @@ TRIES: Final = 3  # cycles of which the shortest counts
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """silence [C, frames] float32: what this rung's encoder makes of zeros. cycle_ms: the shortest of a few
-    cycles of the pace that it was warmed up with, host work left out; None where it was not measured."""
+    """silence [C, frames] float32: the latent of silence, what this rung's encoder makes of zeros.
+
+    cycle_ms: the shortest of a few cycles of the pace that it was warmed up with, host work left out; None where it was
+    not measured.
+    """
 
     backend: Backend
     pipeline: Pipeline
@@ -66,6 +69,8 @@ def prepare(
     inputs.audio[...] = 0.0
     inputs.heard[...] = 1.0
     silence = pipeline.encode()[0].copy()
+    if manifest.context_channels is not None:  # the encoder speaks of the context only
+        silence = np.zeros((manifest.latent_channels, geometry.window_frames), np.float32)
     cycle_ms: float | None = None
     frames = pipeline.decode_frames(sizes[0])
     for tried in range(1 + TRIES * measure):

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anacrusis.engine.cycle import Step
-from anacrusis.engine.errors import AudioError, GeometryError
+from anacrusis.engine.errors import AudioError, BackendError, GeometryError
 from anacrusis.engine.noise import NoiseSource
 from anacrusis.engine.pipeline import Backend, Binding
 from anacrusis.engine.sampler import SamplerTable
@@ -99,6 +99,11 @@ class UpstreamCycle:
         self._backend, self._table, self._noise = backend, table, noise
         self.manifest = backend.bundle.manifest
         self._geometry = self.manifest.geometry
+        if self.manifest.context_channels is not None:
+            raise BackendError(
+                f"{self.manifest.name} encodes what it hears otherwise than what it writes, the original cannot; "
+                "play it without --compat upstream"
+            )
         self.set_pace(pace)
         self._bind(tuple(stems))
         self.reset()

@@ -136,7 +136,7 @@ class OnnxRuntimePipeline:
         heard, keep, source = (
             memory.slot(array) for array in (self.inputs.heard, self.inputs.keep, self.inputs.source)
         )
-        self._context = memory.slot(np.zeros((1, *shape[1:]), np.float32))
+        self._context = memory.slot(np.zeros((1, manifest.encoded_channels, shape[2]), np.float32))
         noises = [memory.slot(array) for array in self.inputs.noise[1:]]
         # u and b ping-pong: row i reads set i % 2 and writes the other; the last row's u goes to the host.
         state = [{n: memory.slot(np.zeros(shape, np.float32)) for n in ("u", "b")} for _ in range(2)]

@@ -69,7 +69,7 @@ class BindingMemory:
         longest = (binding.rows, self._geometry.decoded_samples(longest_decode_frames))
         for layout in (on_device, on_host):
             layout.reserve("constants", (self._constants.total_bytes,), np.uint8)
-            layout.reserve("context", (1, *state[1:]))
+            layout.reserve("context", (1, manifest.encoded_channels, window))
             layout.reserve("decoded", longest)
         on_host.reserve("latents", state)
         for name in ("u.0", "b.0", "u.1", "b.1", "silent"):

@@ -100,7 +100,7 @@ class GraphPipeline:
         self._out = Block(
             lane,
             {
-                "context": (1, channels, frames),
+                "context": (1, manifest.encoded_channels, frames),
                 "latents": window,
                 "audio": (rows * geometry.decoded_samples(binding.max_decode_frames),),
             },

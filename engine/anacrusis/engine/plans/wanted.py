@@ -79,7 +79,7 @@ def input_shapes(manifest: Manifest, plan: Wanted) -> dict[str, tuple[int, ...]]
         latents = (stems, channels, frames)
         return {
             **dict.fromkeys(("u", "b", "source", "noise"), latents),
-            "context": (1, channels, frames),
+            "context": (1, manifest.encoded_channels, frames),
             "keep": (1, 1, frames),
             "row": (8,),
         }
