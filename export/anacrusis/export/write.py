@@ -57,7 +57,7 @@ class Weights:
 
     def __init__(self, tensors: Mapping[str, NDArray[np.generic]]) -> None:
         self.tensors: dict[str, NDArray[np.generic]] = {n: np.ascontiguousarray(t) for n, t in tensors.items()}
-        self._stored = {next(iter(self.tensors.values())).dtype} if self.tensors else set()
+        self._stored = sorted({t.dtype for t in self.tensors.values() if t.dtype.kind == "f"}, key=str)
         self._name_of = {self._content(t): n for n, t in reversed(self.tensors.items())}
 
     @staticmethod

@@ -59,9 +59,11 @@ class Sinusoids(nn.Module):
         n = np.arange(window_samples)
         window = np.hanning(window_samples + 1)[:-1]
         phase = 2 * np.pi * frequencies_hz[:, None] * n / SAMPLE_RATE_HZ
-        kernel = np.concatenate([np.cos(phase), np.sin(phase)]) * (2 * window / window.sum())
+        # Rounded to float16, in which a bundle keeps it: 3 MB instead of 6.
+        kernel = (np.concatenate([np.cos(phase), np.sin(phase)]) * window).astype(np.float16)
+        self.gain = float((2 / window.sum()) ** 2)
         self.kernel: Tensor
-        self.register_buffer("kernel", torch.from_numpy(kernel.astype(np.float32))[:, :, None], persistent=False)
+        self.register_buffer("kernel", torch.from_numpy(kernel.astype(np.float32))[:, :, None])
 
     def forward(self, audio: Tensor) -> Tensor:
         blocks = audio.reshape(1, -1, self.hop_samples).transpose(1, 2)  # [1, hop, columns]
@@ -69,7 +71,7 @@ class Sinusoids(nn.Module):
         padded = F.pad(blocks, (self.blocks - 1, 0))
         x = torch.cat([padded[:, :, i : i + columns] for i in range(self.blocks)], dim=1)  # [1, window, columns]
         re, im = F.conv1d(x, self.kernel).chunk(2, dim=1)
-        return re * re + im * im
+        return self.gain * (re * re + im * im)
 
 
 class Filterbank(nn.Module):
