@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from anacrusis.benchmarks import music_fad
 from anacrusis.benchmarks.music_clips import MusicError, derangement
-from anacrusis.benchmarks.music_report import cell
+from anacrusis.benchmarks.music_hear import Measure
+from anacrusis.benchmarks.music_report import Row, above_floor, cell, missed
 from anacrusis.benchmarks.music_statistics import (
     NOTHING,
     Interval,
@@ -232,3 +233,59 @@ def test_fad_tells_what_is_further_away() -> None:
 def test_fad_of_three_songs_is_not_judged() -> None:
     assert music_fad.score({"ceiling": clips(3, 0.0)}, far) is None
     assert music_fad.interval(None, "ceiling") == NOTHING
+
+
+ANCHORED = {
+    "ceiling": [0.9, 0.8, 0.85, 0.95],
+    "late": [0.5, 0.45, 0.4, 0.5],
+    "codec": [0.88, 0.8, 0.84, 0.95],
+    "floor": [0.02, 0.0, -0.02, 0.01],
+}
+
+
+@pytest.mark.parametrize(
+    ("required", "ranks", "change", "missing"),
+    [
+        ((), (), {}, []),
+        (("bass",), ("bass",), {}, []),
+        (("bass",), (), {"late": ANCHORED["ceiling"]}, []),  # deaf to late, and not asked
+        (("bass",), ("bass",), {"late": ANCHORED["ceiling"]}, ["lock on bass: cannot tell late from ceiling"]),
+        (("bass",), ("bass",), {"late": [-0.3, -0.2, -0.3, -0.25]}, ["lock on bass: puts floor above late"]),
+        (("drums",), ("drums",), {"late": ANCHORED["ceiling"]}, []),  # another stem
+        (
+            ("bass",),
+            (),
+            {"ceiling": ANCHORED["floor"]},
+            ["lock on bass: not to be used: cannot tell floor from ceiling"],
+        ),
+    ],
+)
+def test_what_the_check_finds(
+    required: tuple[str, ...], ranks: tuple[str, ...], change: dict[str, list[float]], missing: list[str]
+) -> None:
+    scores = {name: np.array(values) for name, values in (ANCHORED | change).items()}
+    row = Row(
+        Measure("lock", "lock", 1, ("bass", "drums"), required, ranks),
+        "bass",
+        {},
+        verdict("lock", "bass", 1, scores),
+        {},
+    )
+    assert [line.split("; codec")[0] for line in missed([row])] == missing
+
+
+@pytest.mark.parametrize(
+    ("share", "found"),
+    [
+        (Interval(0.02, -0.1, 0.1, 8), 0),
+        (Interval(-0.3, -0.5, -0.1, 8), 0),
+        (Interval(0.3, 0.1, 0.5, 8), 1),
+        (Interval(math.nan, math.nan, math.nan, 0), 0),
+    ],
+)
+@pytest.mark.parametrize("required", [("bass",), ()])
+def test_what_should_know_nothing_and_does(share: Interval, found: int, required: tuple[str, ...]) -> None:
+    scores = {name: np.array(values) for name, values in ANCHORED.items()}
+    judged = verdict("lock", "bass", 1, scores)
+    row = Row(Measure("lock", "lock", 1, ("bass",), required), "bass", {}, judged, {"tiny 16:16": share})
+    assert len(above_floor([row])) == (found if required else 0)

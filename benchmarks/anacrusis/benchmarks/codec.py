@@ -11,8 +11,9 @@ come back; the spectral codec is given the audio. `seam dB` is how near the deco
 where the second takes over, past its taper (higher is better): where it is low, notes that last change their phase.
 
 Music2Latent's published round trips (arXiv 2408.06500) are of whole mixes of MusicCaps, judged by SI-SDR, ViSQOL and
-FAD of another embedding. Only SI-SDR has a counterpart here, of other music, and it is of no use for codecs that do not
-code the waveform. So those figures are not in the table.
+FAD of another embedding. SI-SDR is of no use for codecs that do not code the waveform; ViSQOL compares, with two
+grains of salt: other music, single stems here. It is left out unless installed: pip install -e '.[visqol]', which
+needs a C++ compiler.
 
 Exit 0 done, 1 the chosen codec costs more than 0.15 of a step's time (median), or a stage of it could not be timed,
 2 bad input, 130 interrupted.
@@ -56,6 +57,7 @@ WEIGHTS: Final = REPOSITORY / "assets" / "codec"
 CODECS: Final = ("roll", "spectral")
 SEAMS: Final = 4
 FIGURES: Final = {  # name in a record: heading, decimals
+    "visqol": ("ViSQOL", 2),
     "si_sdr_db": ("SI-SDR dB", 1),
     "stft_distance": ("STFT dist.", 2),
     "mel_distance": ("mel dist.", 2),
@@ -75,6 +77,7 @@ def judge(clip: Clip, made: Audio) -> dict[str, float]:
     truth = clip.audio
     return {
         **judge_onsets(clip, made),
+        "visqol": scores.visqol(truth, made[: len(truth)]),
         "si_sdr_db": scores.si_sdr_db(truth, made),
         "stft_distance": scores.stft_distance(truth, made),
         "mel_distance": scores.mel_distance(truth, made),

@@ -38,8 +38,9 @@ EMBEDDING: Final = "embedding"  # the feature that FAD is made of, [patches, dim
 class Measure:
     """One score. sign: 1 if more is better, -1 if less is, 0 if it only describes. stems: where it is judged.
 
-    required: on these stems the run's check asks that it tells ceiling from floor. relative: a distance from the true
-    stem, so the ceiling is 0 by definition and no pair with it is a test.
+    required: on these stems the run's check asks that it tells ceiling from floor. ranks: on these also late from both,
+    and the codec from the floor. relative: a distance from the true stem, so the ceiling is 0 by definition and no pair
+    with it is a test.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Measure:
     sign: int
     stems: tuple[str, ...]
     required: tuple[str, ...] = ()
+    ranks: tuple[str, ...] = ()
     relative: bool = False
 
 

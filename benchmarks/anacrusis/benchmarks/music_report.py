@@ -114,11 +114,23 @@ def _fad_row(stem: str, scores: music_fad.Scores, players: Sequence[Player]) -> 
 
 
 def missed(found: Sequence[Row]) -> list[str]:
-    """What the run's check finds: a judge that must tell ceiling from floor on this stem, and does not."""
+    """What the run's check finds: a judge that must tell anchors apart on this stem, and does not."""
     return [
         f"{row.measure.name} on {row.stem}: {row.verdict.text}"
         for row in found
-        if row.stem in row.measure.required and not row.verdict.has_range
+        if (row.stem in row.measure.required and not row.verdict.has_range)
+        or (row.stem in row.measure.ranks and row.verdict.wrong)
+    ]
+
+
+def above_floor(found: Sequence[Row]) -> list[str]:
+    """Where a judge that the check relies on hears something in a bundle that it should not: more than the floor."""
+    return [
+        f"{label} on {row.stem} by {row.measure.name}: {share.value:.2f} of the way, at least {share.low:.2f}"
+        for row in found
+        if row.stem in row.measure.required
+        for label, share in row.normalised.items()
+        if share.low > 0
     ]
 
 

@@ -124,14 +124,18 @@ class Verdict:
         return self.relative or self.said("ceiling", "floor") == "tells"
 
     @property
+    def wrong(self) -> list[str]:
+        """What it cannot do, pair by pair; how the codec stands is a finding, not a fault."""
+        return [_say(b, w, s) for b, w, _, s in self.pairs if s != "tells" and (b, w) not in FINDINGS]
+
+    @property
     def text(self) -> str:
         """One line: that it ranks all, or what it cannot do; then what it says of the codec."""
         if not self.has_range:
             return "not to be used: " + _say("ceiling", "floor", self.said("ceiling", "floor"))
-        wrong = [_say(b, w, s) for b, w, _, s in self.pairs if s != "tells" and (b, w) not in FINDINGS]
         good = "ranks all but the ceiling, 0 by definition" if self.relative else "ranks all"
         found = [FINDINGS[b, w][s] for b, w, _, s in self.pairs if s in FINDINGS.get((b, w), {})]
-        return "; ".join([*(wrong or [good]), *found])
+        return "; ".join([*(self.wrong or [good]), *found])
 
 
 def _say(better: str, worse: str, said: Told) -> str:
