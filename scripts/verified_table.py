@@ -235,6 +235,104 @@ def _float16(newest: dict[str, dict[str, Any]]) -> list[str]:
     return rows
 
 
+# What the README shows of the ear: the judges that the check relies on.
+SHOWN = ("chord_cosine", "context_cosine", "grid_lock", "context_lock")
+CODEC_COLUMNS = ("onset_f1_50ms", "note_f1_25ms", "visqol", "mel_distance", "chroma_cosine", "level_db", "fad")
+
+
+def music() -> list[str]:
+    """The corpus, both codecs, the anchors and what an untrained bundle scores: the newest record of each."""
+    results = REPOSITORY / "benchmarks" / "results"
+    corpus = records(results / "corpus.jsonl")[-1]
+    ears = records(results / "music.jsonl")
+    anchors = next(record for record in reversed(ears) if not record["players"])
+    played = [record for record in ears if record["players"]]
+    rows = _corpus(corpus) + _codecs(records(results / "codec.jsonl")[-1]) + _anchors(anchors)
+    rows += _players(played[-1]) if played else []
+    return [*rows, "", "Made by `scripts/verified_table.py` from `benchmarks/results/{corpus,codec,music}.jsonl`."]
+
+
+def _corpus(record: dict[str, Any]) -> list[str]:
+    hits = " / ".join(f"{record['stems'][stem]['hit_rate']:.2f}" for stem in ("bass", "drums", "guitar", "piano"))
+    beats, chords = record["beats"], record["chords"]
+    made = "made in" if record["hour_made"] else "would take"
+    return [
+        f"{record['songs']} songs judged from their audio: notes with an onset within 25 ms of where the stem's are "
+        f"heard (bass / drums / guitar / piano) {hits}; the declared beat found in {beats['on']}, met half a beat away "
+        f"and confirmed by the chords in {beats['off-beat']}, missed in {beats['missed']}; chroma against the declared "
+        f"chords {chords['declared']:.2f}, in the best other key {chords['other_keys']:.2f}, a bar away "
+        f"{chords['moved']:.2f}. An hour of corpus {made} {record['seconds_an_hour']:.0f} s on {record['processes']} "
+        "cores.",
+        "",
+    ]
+
+
+def _codecs(record: dict[str, Any]) -> list[str]:
+    head = ("onset F1", "note F1", "ViSQOL", "mel distance", "chroma", "level dB", "FAD")
+    rows = [
+        f"Round trips of {record['songs']} test songs, {record['seconds']:.0f} s each. Truth: the onset detector on "
+        "the original. The roll codec plays its own recordings of the notes: the colour of another program is lost.",
+        "",
+        f"| stem | codec | {' | '.join(head)} |",
+        "|---|---|" + "---|" * len(head),
+    ]
+    for one in record["quality"]:
+        cells = ["-" if one.get(name) is None else f"{one[name]:.{_digits(name)}f}" for name in CODEC_COLUMNS]
+        rows.append(f"| {one['stem']} | {one['codec']} | {' | '.join(cells)} |")
+    rows += [
+        "",
+        "| codec | encode a window, ms | decode 16 frames, ms | share of 1.486 s, p50 / p95 / p99 (limit .15) |",
+        "|---|---|---|---|",
+    ]
+    for one in record["timing"]:
+        encode, decode = (one.get(f"{stage}_ms", {}).get("p50") for stage in ("encode", "decode"))
+        shares = " / ".join(f"{one['rtf'][q]:.3f}" for q in ("p50", "p95", "p99"))
+        rows.append(f"| {one['codec']} | {encode:.1f} | {decode:.1f} | {shares} |")
+    return [*rows, ""]
+
+
+def _digits(name: str) -> int:
+    return 3 if "f1" in name or "cosine" in name else 1 if name in ("level_db", "fad") else 2
+
+
+def _anchors(record: dict[str, Any]) -> list[str]:
+    names = ("ceiling", "late", "codec", "floor")
+    rows = [
+        f"The ear on its own anchors: {record['songs']} test songs of {len(record['families'])} unseen families, "
+        f"{record['seconds']:.0f} s each, means with 95 % intervals over songs. Ceiling: the true stem; late: the same "
+        "41 ms late; codec: its round trip; floor: another song's. All judges: `report.md` of the run.",
+        "",
+        f"| judge | stem | {' | '.join(names)} | verdict |",
+        "|---|---|" + "---|" * (len(names) + 1),
+    ]
+    for measure in SHOWN:
+        for row in record["rows"]:
+            if row["measure"] == measure:
+                cells = [_interval(row["values"].get(name)) for name in names]
+                rows.append(f"| {measure.replace('_', ' ')} | {row['stem']} | {' | '.join(cells)} | {row['verdict']} |")
+    return [*rows, ""]
+
+
+def _players(record: dict[str, Any]) -> list[str]:
+    rows = [
+        "What bundles score through the live cycle, normalised (1 the true stem, 0 another song's), "
+        f"{record['songs']} songs:",
+        "",
+        "| bundle, step:lead in frames | judge | stem | normalised |",
+        "|---|---|---|---|",
+    ]
+    for player in record["players"]:
+        for row in record["rows"]:
+            if row["measure"] in SHOWN and player["label"] in row["normalised"]:
+                share = _interval(row["normalised"][player["label"]])
+                rows.append(f"| {player['label']} | {row['measure'].replace('_', ' ')} | {row['stem']} | {share} |")
+    return rows
+
+
+def _interval(values: list[float] | None) -> str:
+    return "-" if values is None else f"{values[0]:.2f} [{values[1]:.2f}, {values[2]:.2f}]"
+
+
 def replace(text: str, name: str, lines: list[str]) -> str:
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     before, rest = text.split(begin, 1)
@@ -246,6 +344,7 @@ def main() -> None:
     text = replace(readme.read_text(encoding="utf-8"), "measured", measured())
     text = replace(text, "live", live())
     text = replace(text, "half", half())
+    text = replace(text, "music", music())
     readme.write_text(replace(text, "verified", verified()), encoding="utf-8")
 
 
