@@ -283,9 +283,20 @@ def test_what_the_check_finds(
         (Interval(math.nan, math.nan, math.nan, 0), 0),
     ],
 )
-@pytest.mark.parametrize("required", [("bass",), ()])
-def test_what_should_know_nothing_and_does(share: Interval, found: int, required: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("required", "chance", "heard"),
+    [
+        (("bass",), None, True),
+        ((), None, False),
+        (("bass",), 0.05, True),  # the score itself is above chance, too
+        (("bass",), 0.15, False),  # above a floor that is worse than knowing nothing, and no better than that
+    ],
+)
+def test_what_should_know_nothing_and_does(
+    share: Interval, found: int, required: tuple[str, ...], chance: float | None, heard: bool
+) -> None:
     scores = {name: np.array(values) for name, values in ANCHORED.items()}
-    judged = verdict("lock", "bass", 1, scores)
-    row = Row(Measure("lock", "lock", 1, ("bass",), required), "bass", {}, judged, {"tiny 16:16": share})
-    assert len(above_floor([row])) == (found if required else 0)
+    measure = Measure("lock", "lock", 1, ("bass",), required, chance=chance)
+    values = {"tiny 16:16": Interval(0.2, 0.1, 0.3, 8)}
+    row = Row(measure, "bass", values, verdict("lock", "bass", 1, scores), {"tiny 16:16": share})
+    assert len(above_floor([row])) == (found if heard else 0)

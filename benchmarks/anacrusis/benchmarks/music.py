@@ -189,7 +189,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--bundle", type=Path, action="append", default=[], metavar="B", help="what is judged; repeatable")
     add("--songs", type=int, default=40, help="how many (default 40; fewer if there are fewer)")
     add("--split", choices=SPLITS, default="test")
-    add("--stem", nargs="+", default=list(STEMS), metavar="STEM", help="default: all four")
+    add("--stem", nargs="+", action="extend", metavar="STEM", help="default: all four; repeatable")
     add("--step-frames", type=int, default=16, help="of every bundle, without --pace (default 16)")
     add("--lead-frames", type=int, default=16, help="may be negative (default 16)")
     add("--pace", action="append", default=[], metavar="STEP:LEAD", help="in frames, such as 16:1; repeatable")
@@ -218,6 +218,7 @@ def main(
 ) -> int:
     """0 done; 1 a check missed; 2 bad input; 130 interrupted (what was heard is kept). ear, tracks: for tests."""
     options = build_parser().parse_args(arguments)
+    options.stem = list(dict.fromkeys(options.stem or STEMS))
     begin = time.perf_counter()
     try:
         if not options.anchors_only and not options.bundle:

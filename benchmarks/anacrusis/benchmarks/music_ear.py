@@ -34,12 +34,12 @@ TRACKED: Final = ("bass", "drums")
 TIGHT_S: Final = 0.035  # below the 41 ms that `late` is late; the usual tolerance of 70 ms hides them
 
 MEASURES: Final = (
-    Measure("chord_cosine", "harmony: the chart", 1, HARMONIC, required=HARMONIC),
-    Measure("context_cosine", "harmony: the context", 1, HARMONIC, required=HARMONIC),
-    Measure("grid_lock", "rhythm: grid lock", 1, STEMS, required=TRACKED, ranks=TRACKED),
+    Measure("chord_cosine", "harmony: the chart", 1, HARMONIC, required=HARMONIC, chance=0.0),
+    Measure("context_cosine", "harmony: the context", 1, HARMONIC, required=HARMONIC, chance=0.0),
+    Measure("grid_lock", "rhythm: grid lock", 1, STEMS, required=TRACKED, ranks=TRACKED, chance=0.0),
     Measure("grid_share", "rhythm: grid share", 1, STEMS),
     Measure("grid_offset_ms", "rhythm: ms off the true stem", -1, STEMS, relative=True),
-    Measure("context_lock", "rhythm: the context", 1, STEMS, required=TRACKED, ranks=TRACKED),
+    Measure("context_lock", "rhythm: the context", 1, STEMS, required=TRACKED, ranks=TRACKED, chance=0.0),
     Measure("beat_f1", "beats: F1 in 70 ms", 1, TRACKED),
     Measure("beat_f1_tight", "beats: F1 in 35 ms", 1, TRACKED),
     Measure("beat_f1_context", "beats: F1, the context's", 1, TRACKED),

@@ -39,7 +39,8 @@ class Measure:
     """One score. sign: 1 if more is better, -1 if less is, 0 if it only describes. stems: where it is judged.
 
     required: on these stems the run's check asks that it tells ceiling from floor. ranks: on these also late from both,
-    and the codec from the floor. relative: a distance from the true stem, so the ceiling is 0 by definition and no pair
+    and the codec from the floor. chance: what a signal that knows nothing scores on average, if that is known; a stem
+    in another key is below it. relative: a distance from the true stem, so the ceiling is 0 by definition and no pair
     with it is a test.
     """
 
@@ -49,6 +50,7 @@ class Measure:
     stems: tuple[str, ...]
     required: tuple[str, ...] = ()
     ranks: tuple[str, ...] = ()
+    chance: float | None = None
     relative: bool = False
 
 

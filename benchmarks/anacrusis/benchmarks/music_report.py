@@ -124,13 +124,16 @@ def missed(found: Sequence[Row]) -> list[str]:
 
 
 def above_floor(found: Sequence[Row]) -> list[str]:
-    """Where a judge that the check relies on hears something in a bundle that it should not: more than the floor."""
+    """Where a judge that the check relies on hears more in a bundle than floor and chance.
+
+    Both, because another song's stem scores a little less than noise does: a wrong key is worse than none.
+    """
     return [
         f"{label} on {row.stem} by {row.measure.name}: {share.value:.2f} of the way, at least {share.low:.2f}"
         for row in found
         if row.stem in row.measure.required
         for label, share in row.normalised.items()
-        if share.low > 0
+        if share.low > 0 and not (row.measure.chance is not None and row.values[label].low <= row.measure.chance)
     ]
 
 
