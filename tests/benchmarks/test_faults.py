@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from anacrusis.benchmarks.faults import NO_FAULTS, SHAPES, Counts, Faults, FaultsError, Link
 
-FRACTIONS = st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0, 1))
-DELAYS_MS = st.one_of(st.just(0.0), st.floats(0, 200))
+FRACTIONS = st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0, 1, allow_subnormal=False))
+DELAYS_MS = st.one_of(st.just(0.0), st.floats(0, 200, allow_subnormal=False))
 # (gap before it in seconds, size in bytes)
 ARRIVALS = st.lists(st.tuples(st.sampled_from([0.0, 1e-4, 0.01, 0.3]), st.integers(0, 400)), max_size=60)
 
@@ -57,7 +57,7 @@ def delivered(link: Link, arrivals: list[tuple[float, bytes]]) -> list[tuple[flo
     return out
 
 
-@given(ARRIVALS, st.floats(0, 500), st.integers(0, 9))
+@given(ARRIVALS, st.floats(0, 500, allow_subnormal=False), st.integers(0, 9))
 def test_without_faults_each_arrives_once_in_order_after_the_delay(
     arrivals: list[tuple[float, int]], delay_ms: float, seed: int
 ) -> None:
@@ -100,7 +100,7 @@ def test_the_fate_does_not_depend_on_when_due_is_called(
     assert often.counts == seldom.counts
 
 
-@given(any_faults(), ARRIVALS, st.floats(0, 5))
+@given(any_faults(), ARRIVALS, st.floats(0, 5, allow_subnormal=False))
 def test_draws_belong_to_the_number_and_not_to_the_time(
     faults: Faults, arrivals: list[tuple[float, int]], shift_s: float
 ) -> None:

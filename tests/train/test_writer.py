@@ -326,7 +326,14 @@ def test_a_bar_that_does_not_divide_is_said() -> None:
 
 
 HITS = st.lists(
-    st.builds(Hit, st.integers(0, 200), st.integers(1, 60), st.integers(40, 44), st.floats(0.0, 1.2), st.floats(0, 25)),
+    st.builds(
+        Hit,
+        st.integers(0, 200),
+        st.integers(1, 60),
+        st.integers(40, 44),
+        st.floats(0.0, 1.2, allow_subnormal=False),
+        st.floats(0, 25, allow_subnormal=False),
+    ),
     max_size=40,
 )
 
