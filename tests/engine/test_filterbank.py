@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -75,24 +73,3 @@ def test_no_sample_after_a_frame_is_read(ear: Filterbank, frame: int) -> None:
     a, b = listen(ear, audio), listen(ear, other)
     assert np.abs(a[:, : frame + 1] - b[:, : frame + 1]).max() < 1e-5
     assert np.abs(a[:, frame + 1] - b[:, frame + 1]).max() > 0.01
-
-
-def test_the_graph_is_the_network(ear: Filterbank, tmp_path: Path) -> None:
-    ort, ir = pytest.importorskip("onnxruntime"), pytest.importorskip("onnx_ir")
-    from torch.export import Dim
-
-    from anacrusis.export.graphs import to_onnx
-
-    frames = Dim("frames", min=1, max=512)
-    model = to_onnx(
-        ear,
-        (torch.zeros(1, 3 * FRAME_SAMPLES), torch.ones(1, 1, 3)),
-        inputs=("audio", "heard"),
-        outputs=("latent",),
-        dynamic=({1: FRAME_SAMPLES * frames}, {2: frames}),
-    )
-    ir.save(model, tmp_path / "encode.onnx")
-    session = ort.InferenceSession(str(tmp_path / "encode.onnx"), providers=["CPUExecutionProvider"])
-    audio = tone(52).astype(np.float32)[None]
-    got = session.run(None, {"audio": audio, "heard": np.ones((1, 1, FRAMES), np.float32)})[0][0]
-    assert np.abs(got - listen(ear, audio[0])).max() < 1e-5

@@ -15,7 +15,7 @@ pytest.importorskip("onnxscript", reason="needs the export extra")
 from anacrusis.engine import Engine  # noqa: E402
 from anacrusis.engine.bundle import Bundle  # noqa: E402
 from anacrusis.engine.errors import BackendError, BundleError  # noqa: E402
-from anacrusis.engine.networks.filterbank import CHANNELS  # noqa: E402
+from anacrusis.engine.networks.filterbank import CHANNELS, Filterbank  # noqa: E402
 from anacrusis.train.codec.bundle import write_mute_bundle  # noqa: E402
 
 from .codec_toys import toy_codec  # noqa: E402
@@ -70,6 +70,28 @@ def test_kept_latents_are_heard_where_their_frames_are(mute: Path) -> None:
     got = outputs.audio[:, taper : frames * frame]
     assert np.abs(want).max() > 0.01
     assert np.abs(got - want[:, 20 * frame + taper : (20 + frames) * frame]).max() < 1e-4
+
+
+@pytest.mark.parametrize("frames", [1, 5, 64])
+def test_the_filterbank_s_graph_is_the_filterbank(mute: Path, frames: int) -> None:
+    ort = pytest.importorskip("onnxruntime")
+    audio = np.random.default_rng(frames).normal(0, 0.1, (1, 4096 * frames)).astype(np.float32)
+    heard = np.ones((1, 1, frames), np.float32)
+    heard[..., frames // 2 + 1 :] = 0.0
+    session = ort.InferenceSession(str(mute / "encode.onnx"), providers=["CPUExecutionProvider"])
+    (got,) = session.run(None, {"audio": audio, "heard": heard})
+    with torch.inference_mode():
+        want = Filterbank()(torch.from_numpy(audio), torch.from_numpy(heard)).numpy()
+    assert np.abs(got - want).max() < 1e-5
+
+
+def test_the_decoder_s_graph_plays_silence_as_silence(mute: Path) -> None:
+    ort = pytest.importorskip("onnxruntime")
+    least = toy_codec(("guitar",)).decoder.least_frames
+    session = ort.InferenceSession(str(mute / "decode.onnx"), providers=["CPUExecutionProvider"])
+    for stems, frames in ((1, least), (3, least + 5)):
+        (silent,) = session.run(None, {"latent": np.zeros((stems, 16, frames), np.float32)})
+        assert not silent.any()
 
 
 def test_the_original_s_arithmetic_is_refused(mute: Path) -> None:

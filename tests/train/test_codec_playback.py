@@ -4,13 +4,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch.export import Dim
 
 from anacrusis.engine.errors import AnacrusisError
 from anacrusis.engine.window import Geometry, Pace
@@ -148,30 +145,6 @@ def test_the_tapers_are_zeros_of_the_stated_length() -> None:
     assert not audio[:, :taper].any()
     assert not audio[:, -taper:].any()
     assert audio[:, taper:-taper].any()
-
-
-def test_the_decoder_exports_and_onnx_runtime_agrees(tmp_path: Path) -> None:
-    ort = pytest.importorskip("onnxruntime")
-    graphs = pytest.importorskip("anacrusis.export.graphs")
-    import onnx_ir
-
-    decoder = toy_codec(("guitar",)).decoder  # one group: the exporter takes seconds for each
-    stems, frames = Dim("stems", min=1, max=16), Dim("frames", min=decoder.least_frames, max=512)
-    example = (torch.zeros(2, 16, decoder.least_frames + 2),)
-    model = graphs.to_onnx(decoder, example, inputs=("latent",), outputs=("audio",), dynamic=({0: stems, 2: frames},))
-    onnx_ir.save(model, tmp_path / "decode.onnx")
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(str(tmp_path / "decode.onnx"), options, providers=["CPUExecutionProvider"])
-    for stem_count, length in ((1, decoder.least_frames), (3, decoder.least_frames + 5)):
-        latent = toy_latent(stem_count, length, length)
-        (played,) = session.run(None, {"latent": latent.numpy()})
-        with torch.inference_mode():
-            expected = decoder(latent).numpy()
-        assert np.abs(expected).max() > 0.1
-        np.testing.assert_allclose(played, expected, atol=1e-5)
-        (silent,) = session.run(None, {"latent": np.zeros_like(latent.numpy())})
-        assert not silent.any()
 
 
 @pytest.mark.parametrize("step_frames", [1, 8, 16, 32])
