@@ -318,16 +318,17 @@ def _anchors(record: dict[str, Any]) -> list[str]:
 def _players(record: dict[str, Any]) -> list[str]:
     rows = [
         "What bundles score through the live cycle, normalised (1 the true stem, 0 another song's), "
-        f"{record['songs']} songs:",
+        f"{record['songs']} songs. Noise scores 0, which is a little above another song in another key.",
         "",
-        "| bundle, step:lead in frames | judge | stem | normalised |",
-        "|---|---|---|---|",
+        "| bundle, step:lead in frames | judge | stem | score | normalised |",
+        "|---|---|---|---|---|",
     ]
     for player in record["players"]:
         for row in record["rows"]:
             if row["measure"] in SHOWN and player["label"] in row["normalised"]:
-                share = _interval(row["normalised"][player["label"]])
-                rows.append(f"| {player['label']} | {row['measure'].replace('_', ' ')} | {row['stem']} | {share} |")
+                cells = (_interval(row[kind][player["label"]]) for kind in ("values", "normalised"))
+                judge = row["measure"].replace("_", " ")
+                rows.append(f"| {player['label']} | {judge} | {row['stem']} | {' | '.join(cells)} |")
     return rows
 
 
