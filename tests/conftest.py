@@ -42,6 +42,13 @@ def golden() -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def subnormals() -> None:
+    """The smallest floats are there: a session of ONNX Runtime opened earlier in this process switches them off."""
+    torch = pytest.importorskip("torch")
+    torch.set_flush_denormal(False)
+
+
 class Silent:
     """A noise source of zeros, for tests whose networks ignore noise."""
 

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from anacrusis.benchmarks.faults import NO_FAULTS, SHAPES, Counts, Faults, FaultsError, Link
 
+pytestmark = pytest.mark.usefixtures("subnormals")
+
 FRACTIONS = st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0, 1, allow_subnormal=False))
 DELAYS_MS = st.one_of(st.just(0.0), st.floats(0, 200, allow_subnormal=False))
 # (gap before it in seconds, size in bytes)
