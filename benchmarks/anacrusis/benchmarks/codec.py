@@ -50,10 +50,10 @@ from anacrusis.benchmarks.judges.onsets import level_dbfs, onset_times_s
 from anacrusis.benchmarks.record import conditions, publish
 from anacrusis.engine.errors import AnacrusisError
 from anacrusis.engine.paths import REPOSITORY
+from anacrusis.train.paths import ROLL_WEIGHTS, SPECTRAL_WEIGHTS
 from anacrusis.train.song import SAMPLE_RATE_HZ, STEMS
 
 RESULTS: Final = REPOSITORY / "benchmarks" / "results" / "codec.jsonl"
-WEIGHTS: Final = REPOSITORY / "assets" / "codec"
 CODECS: Final = ("roll", "spectral")
 SEAMS: Final = 4
 FIGURES: Final = {  # name in a record: heading, decimals
@@ -270,8 +270,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=20.0, help="of each song (default %(default)s)")
     parser.add_argument("--split", default="test")
     parser.add_argument("--seed", type=int, default=0, help="which stretch of each song")
-    parser.add_argument("--roll", type=Path, default=WEIGHTS / "roll.safetensors")
-    parser.add_argument("--spectral", type=Path, default=WEIGHTS / "spectral.safetensors")
+    parser.add_argument("--roll", type=Path, default=ROLL_WEIGHTS)
+    parser.add_argument("--spectral", type=Path, default=SPECTRAL_WEIGHTS)
     parser.add_argument("--soundfont", type=Path, default=None)
     parser.add_argument("--chosen", choices=CODECS, default="roll", help="whose cost decides the exit code")
     parser.add_argument("--threads", type=int, default=1)

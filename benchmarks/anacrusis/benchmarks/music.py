@@ -39,7 +39,7 @@ from typing import Any, Final
 from tqdm import tqdm
 
 from anacrusis.benchmarks.music_clips import LATE_SAMPLES, WINDOW_SAMPLES, MusicError, Track, choose, excerpt, floors
-from anacrusis.benchmarks.music_codec import CHOICES, ROLL_WEIGHTS, round_trip
+from anacrusis.benchmarks.music_codec import CHOICES, round_trip
 from anacrusis.benchmarks.music_fad import FEWEST_SONGS
 from anacrusis.benchmarks.music_hear import Ear, files_hash
 from anacrusis.benchmarks.music_live import longest_window_samples, parse_pace, players
@@ -61,6 +61,7 @@ from anacrusis.engine.errors import AnacrusisError
 from anacrusis.engine.ladder import RUNGS
 from anacrusis.engine.paths import REPOSITORY
 from anacrusis.performer.plot import require_drawable
+from anacrusis.train.paths import ROLL_WEIGHTS
 from anacrusis.train.song import SAMPLE_RATE_HZ, SPLITS, STEMS
 
 RESULTS: Final = REPOSITORY / "benchmarks" / "results" / "music.jsonl"

@@ -26,11 +26,11 @@ from anacrusis.engine.bundle import Bundle
 from anacrusis.engine.ladder import open_backend
 from anacrusis.engine.paths import REPOSITORY
 from anacrusis.engine.pipeline import Binding
+from anacrusis.train.paths import ROLL_WEIGHTS
 
 if TYPE_CHECKING:
     from anacrusis.train.codec.codec import RollCodec
 
-ROLL_WEIGHTS: Final = REPOSITORY / "assets" / "codec" / "roll.safetensors"
 CHOICES: Final = ("roll", "bundle", "none")
 
 

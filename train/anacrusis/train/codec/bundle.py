@@ -26,12 +26,14 @@ from torch.export import Dim
 from anacrusis.engine.bundle import Licence, Manifest, Precision
 from anacrusis.engine.errors import AnacrusisError
 from anacrusis.engine.networks.filterbank import CHANNELS, Filterbank
-from anacrusis.engine.sampler import ROW_FIELDS, Parametrisation, SamplerConfig
+from anacrusis.engine.networks.stages import DenoiseStage
+from anacrusis.engine.sampler import Parametrisation, SamplerConfig
 from anacrusis.engine.window import Geometry
 from anacrusis.export.contract import MAX_FRAMES, MAX_STEMS
 from anacrusis.export.graphs import StageSpec, stage_to_onnx
 from anacrusis.export.write import Weights, new_bundle_directory, write_graphs, write_manifest
 from anacrusis.train.codec.codec import DecodeModule, RollCodec
+from anacrusis.train.paths import ROLL_WEIGHTS
 from anacrusis.train.song import SAMPLE_RATE_HZ, STEMS
 
 LICENCE = Licence(
@@ -47,26 +49,15 @@ class MuteEmbed(nn.Module):
         return 0 * sigma[:, None] + 0 * label.sum(1, keepdim=True)
 
 
-class MuteDenoise(nn.Module):
-    """The row's arithmetic (`engine/sampler.py`) with D = 0. `cond` and `context` stay on the path, times nothing."""
+class MuteDenoise(DenoiseStage):
+    """The row's arithmetic with D = 0, and no network. `cond` and `context` stay on the path, times nothing."""
 
-    def forward(
-        self,
-        u: Tensor,
-        b: Tensor,
-        source: Tensor,
-        noise: Tensor,
-        context: Tensor,
-        keep: Tensor,
-        row: Tensor,
-        cond: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        at = {name: row[i] for i, name in enumerate(ROW_FIELDS)}
-        d = 0 * (cond[:, :, None] + context.sum(1, keepdim=True) + at["c_in"] + at["c_skip"] + at["c_out"])
-        v = at["cb"] * b + at["cu"] * u + at["cd"] * d
-        kept = at["inject"] * keep
-        u_next = kept * source + (1 - kept) * v + at["inject"] * noise
-        return u_next, at["newbase"] * u_next + (1 - at["newbase"]) * b
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+
+    def estimate(self, u: Tensor, context: Tensor, row: Tensor, cond: list[Tensor]) -> Tensor:
+        """Zeros [stems, 1, frames]."""
+        return 0 * (cond[0][:, :, None] + context.sum(1, keepdim=True) + row[:3].sum())
 
 
 def ends(decoder: DecodeModule, channels: int, geometry: Geometry) -> tuple[StageSpec, StageSpec]:
@@ -120,8 +111,8 @@ def write_mute_bundle(codec: RollCodec, out: Path, *, force: bool = False) -> Ma
     denoise = StageSpec(
         "denoise",
         MuteDenoise(),
-        (*latents, torch.zeros(1, CHANNELS, window), torch.ones(1, 1, window), torch.ones(8), torch.zeros(2, 1)),
-        (*({0: stems},) * 4, {}, {}, {}, {0: stems}),
+        (*latents, torch.zeros(1, CHANNELS, window), torch.ones(1, 1, window), torch.ones(8), [torch.zeros(2, 1)]),
+        (*({0: stems},) * 4, {}, {}, {}, [{0: stems}]),
         ("u", "b", "source", "noise", "context", "keep", "row", "cond_00"),
         ("u_next", "b_next"),
     )
@@ -158,7 +149,7 @@ def write_mute_bundle(codec: RollCodec, out: Path, *, force: bool = False) -> Ma
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m anacrusis.train.codec.bundle", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="directory to make")
-    parser.add_argument("--codec", type=Path, default=Path("assets/codec/roll.safetensors"), help="weights of `fit`")
+    parser.add_argument("--codec", type=Path, default=ROLL_WEIGHTS, help="weights of `fit`")
     parser.add_argument("--soundfont", type=Path, help="FluidR3_GM.sf2 (default: the usual places)")
     parser.add_argument("--force", action="store_true", help="replace a bundle that is there")
     options = parser.parse_args(arguments)

@@ -33,6 +33,7 @@ from anacrusis.train.codec.codec import Latent, RollCodec
 from anacrusis.train.codec.notes import VOICES
 from anacrusis.train.codec.pool import families_of
 from anacrusis.train.codec.rows import FRAME_SAMPLES
+from anacrusis.train.paths import ROLL_WEIGHTS
 from anacrusis.train.render import Renderer
 from anacrusis.train.song import SAMPLE_RATE_HZ, STEMS, CorpusError, Note, Song
 from anacrusis.train.writer import FAMILIES, write_song
@@ -158,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m anacrusis.train.codec.look", description=str(__doc__).split("\n")[0]
     )
-    parser.add_argument("--codec", type=Path, default=Path("assets/codec/roll.safetensors"), help="weights of `fit`")
+    parser.add_argument("--codec", type=Path, default=ROLL_WEIGHTS, help="weights of `fit`")
     parser.add_argument("--out", type=Path, required=True, help="a folder, made where it is missing")
     parser.add_argument("--family", help="of the writer (default: the first of the test split)")
     parser.add_argument("--seed", type=int, default=1, help="of the song (default 1)")

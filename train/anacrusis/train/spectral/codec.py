@@ -23,7 +23,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from anacrusis.engine.networks.stft import Stft
-from anacrusis.engine.paths import REPOSITORY
+from anacrusis.train.paths import SPECTRAL_WEIGHTS
 from anacrusis.train.song import CorpusError
 from anacrusis.train.spectral.network import HOPS, SpectralConfig, SpectralNetwork
 from anacrusis.train.spectral.phase import HOP_SAMPLES, N_FFT, Reconstruction
@@ -32,7 +32,6 @@ FRAME_SAMPLES: Final = HOPS * HOP_SAMPLES
 TAIL_SAMPLES: Final = N_FFT - HOP_SAMPLES
 TAPER_SAMPLES: Final = 8 * FRAME_SAMPLES  # a note whose attack lies in it has the phases that the step before gave it
 NOISE_SAMPLES: Final = 16 * FRAME_SAMPLES  # of which an endless noise is made by repetition
-WEIGHTS: Final = REPOSITORY / "assets" / "codec" / "spectral.safetensors"
 
 Audio = NDArray[np.float32]
 
@@ -101,7 +100,7 @@ class SpectralCodec:
         path.write_bytes(save(state, {"anacrusis.spectral": json.dumps(about, sort_keys=True)}))
 
     @classmethod
-    def load(cls, path: Path = WEIGHTS, rounds: int = 4) -> SpectralCodec:
+    def load(cls, path: Path = SPECTRAL_WEIGHTS, rounds: int = 4) -> SpectralCodec:
         """Raises CorpusError where there is no such file or it holds something else."""
         try:
             with safe_open(path, framework="pt") as file:

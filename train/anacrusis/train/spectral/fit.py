@@ -30,7 +30,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from anacrusis.engine.errors import AnacrusisError
-from anacrusis.train.spectral.codec import FRAME_SAMPLES, TAIL_SAMPLES, WEIGHTS, SpectralCodec
+from anacrusis.train.paths import SPECTRAL_WEIGHTS
+from anacrusis.train.spectral.codec import FRAME_SAMPLES, TAIL_SAMPLES, SpectralCodec
 from anacrusis.train.spectral.excerpts import Stored, draw, load
 from anacrusis.train.spectral.network import BINS, SpectralConfig, SpectralNetwork
 from anacrusis.train.spectral.phase import HOP_SAMPLES, N_FFT
@@ -181,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--hours", type=float, default=2.0, help="read at most so much of the train split (1.3 GB an hour)"
     )
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    parser.add_argument("--out", type=Path, default=SPECTRAL_WEIGHTS)
     options = parser.parse_args(argv)
     torch.set_num_threads(options.threads)
     if options.minutes is not None and options.steps is not None:
