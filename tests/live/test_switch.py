@@ -45,7 +45,8 @@ def second(copying: Path) -> Rung:
 @pytest.mark.parametrize("stems", [1, 3])
 def test_no_sample_is_wrong_across_a_switch(copying: Path, silent: Any, stems: int) -> None:
     steps = 12
-    upgrade = Upgrade(lambda playing: [second(copying)], trial_steps=2)
+    # Prepared once the song has begun: else a busy machine may have it ready before the first step.
+    upgrade = Upgrade(lambda playing: [second(copying)], after_s=1e-6, trial_steps=2)
     with Duo(copying, (steps + 2) * S, noise=silent, upgrade=upgrade) as duo:
         duo.buffer[:, 3] = np.tile(SOUND, steps + 2)
         duo.load(r=0.125, lead=S, flags=tuple(int(i < stems) for i in range(4)))

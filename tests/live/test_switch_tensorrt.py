@@ -71,7 +71,7 @@ def playing(duo: Duo) -> list[tuple[str, int]]:
 def test_built_prepared_taken_left_for_other_stems_and_taken_again(copying: Path, tmp_path: Path, silent: Any) -> None:
     card, steps = Card(tmp_path), 20
     rung = Rung("tensorrt-rtx", "a double", lambda: None, card.open)
-    upgrade = Upgrade(lambda playing: [rung], trial_steps=2, build=card.build)
+    upgrade = Upgrade(lambda playing: [rung], after_s=1e-6, trial_steps=2, build=card.build)
     with Duo(copying, (steps + 2) * S, noise=silent, upgrade=upgrade) as duo:
         duo.buffer[:, 3] = np.tile(SOUND, steps + 2)
         duo.load(r=0.125, lead=S)
