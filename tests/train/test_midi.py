@@ -147,18 +147,23 @@ def test_notes_begin_and_end(messages: list[Any], expected: list[tuple[int, int 
         assert note.end_samples == pytest.approx(last, abs=1)
 
 
+# A whole file whose only event is a key signature of one sharp, neither major nor minor.
+NO_KEY = b"MThd\0\0\0\6\0\0\0\1\1\xe0" + b"MTrk\0\0\0\x0a" + b"\0\xff\x59\2\1\xff" + b"\0\xff\x2f\0"
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
         (lambda f: None, "cannot read"),
         (lambda f: f.write_bytes(b""), "cannot read"),
         (lambda f: f.write_bytes(b"RIFFxxxx"), "cannot read"),
+        (lambda f: f.write_bytes(NO_KEY), "cannot read"),
         (lambda f: save(f, [on(60), off(60, 10)], kind=2), "type 2"),
         (lambda f: save(f, [on(60), off(60, 10)], ticks=-6400), "SMPTE"),
         (lambda f: save(f, [tempo(4), on(60), off(60, 268_435_455)], ticks=1), "hours long"),
         (lambda f: save(f, [tempo(4e6), on(60), off(60, 1_000_000)], ticks=1), "its metre is broken"),
     ],
-    ids=["missing", "empty", "no midi", "type 2", "smpte", "endless", "too many beats"],
+    ids=["missing", "empty", "no midi", "no key", "type 2", "smpte", "endless", "too many beats"],
 )
 def test_a_bad_file_is_an_error_of_one_line(make: Any, said: str, tmp_path: Path) -> None:
     make(tmp_path / "bad.mid")

@@ -39,10 +39,10 @@ from typing import Any, Final
 from tqdm import tqdm
 
 from anacrusis.benchmarks.music_clips import LATE_SAMPLES, WINDOW_SAMPLES, MusicError, Track, choose, excerpt, floors
-from anacrusis.benchmarks.music_codec import CHOICES, round_trip
+from anacrusis.benchmarks.music_codec import CHOICES, RoundTrip, round_trip
 from anacrusis.benchmarks.music_fad import FEWEST_SONGS
 from anacrusis.benchmarks.music_hear import Ear, files_hash
-from anacrusis.benchmarks.music_live import longest_window_samples, parse_pace, players
+from anacrusis.benchmarks.music_live import Player, longest_window_samples, parse_pace, players
 from anacrusis.benchmarks.music_plot import plot_anchors, plot_look_ahead
 from anacrusis.benchmarks.music_report import (
     FAD,
@@ -75,15 +75,36 @@ def open_tracks(corpus: Path, split: str) -> list[Track]:
 
 
 def session_of(options: argparse.Namespace, tracks: Sequence[Track], ear: Ear) -> Session:
-    """Everything is refused here that can be before anything is judged. Raises AnacrusisError."""
+    """Of music's own options; see `session_with`. Raises AnacrusisError."""
+    refuse(options)
+    bundles = [] if options.anchors_only else options.bundle
+    paces = [parse_pace(text) for text in options.pace] or [(options.step_frames, options.lead_frames)]
+    playing = players(bundles, paces, options.stem, options.backend, options.sampler_steps)
+    codec = round_trip(options.codec, list(options.bundle), options.backend, options.codec_weights)
+    return session_with(options, tracks, ear, playing, codec)
+
+
+def refuse(options: argparse.Namespace) -> None:
+    """Raise MusicError for what no run can do."""
     for stem in options.stem:
         if stem not in STEMS:
             raise MusicError(f"unknown stem {stem!r}; choose from {', '.join(STEMS)}")
     if options.jobs < 1 or options.songs < 1 or not 1.0 <= options.seconds <= 3600.0:
         raise MusicError("--jobs and --songs must be at least 1, --seconds 1 to 3600")
-    bundles = [] if options.anchors_only else options.bundle
-    paces = [parse_pace(text) for text in options.pace] or [(options.step_frames, options.lead_frames)]
-    playing = players(bundles, paces, options.stem, options.backend, options.sampler_steps)
+
+
+def session_with(
+    options: argparse.Namespace,
+    tracks: Sequence[Track],
+    ear: Ear,
+    playing: Sequence[Player],
+    codec: RoundTrip | None = None,
+) -> Session:
+    """Of the options of `add_listening`; everything is refused that can be before anything is judged.
+
+    Raises AnacrusisError.
+    """
+    refuse(options)
     warm_up = max(WINDOW_SAMPLES, longest_window_samples(playing))
     scored = round(options.seconds * SAMPLE_RATE_HZ)
     chosen = choose(tracks, options.songs, warm_up + scored, options.stem, options.seed)
@@ -93,7 +114,7 @@ def session_of(options: argparse.Namespace, tracks: Sequence[Track], ear: Ear) -
         floor=tuple(int(other) for other in floors(chosen, options.seed)),
         ear=ear,
         players=tuple(playing),
-        codec=round_trip(options.codec, list(options.bundle), options.backend, options.codec_weights),
+        codec=codec,
         seed=options.seed,
         kept=options.out / "heard",
         fresh=options.fresh,
@@ -112,7 +133,8 @@ def run(options: argparse.Namespace, session: Session) -> tuple[list[Heard], lis
             bar.update()
 
         heard = listen_all(session, options.stem, options.jobs, on_heard)
-    print("distances of sets, drawn again 100 times", file=sys.stderr)
+    if any(piece.embedded for piece in heard):
+        print("distances of sets, drawn again 100 times", file=sys.stderr)
     distances = distances_all(session, heard, options.stem, options.jobs)
     return heard, rows(heard, distances, session.ear.measures, options.stem, session.players)
 
@@ -183,28 +205,34 @@ def report_lines(session: Session, record: dict[str, Any], found: Sequence[Row])
     return out
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_listening(parser: argparse.ArgumentParser, out: Path, seconds: float, songs: int) -> None:
+    """What every command that listens to a corpus asks for: all that `session_with` reads of its options."""
     add = parser.add_argument
     add("--corpus", type=Path, required=True, metavar="DIR", help="our corpus, or a folder in Slakh2100's layout")
-    add("--bundle", type=Path, action="append", default=[], metavar="B", help="what is judged; repeatable")
-    add("--songs", type=int, default=40, help="how many (default 40; fewer if there are fewer)")
+    add("--songs", type=int, default=songs, help="how many (default %(default)s; fewer if there are fewer)")
     add("--split", choices=SPLITS, default="test")
     add("--stem", nargs="+", action="extend", metavar="STEM", help="default: all four; repeatable")
-    add("--step-frames", type=int, default=16, help="of every bundle, without --pace (default 16)")
-    add("--lead-frames", type=int, default=16, help="may be negative (default 16)")
-    add("--pace", action="append", default=[], metavar="STEP:LEAD", help="in frames, such as 16:1; repeatable")
-    add("--seconds", type=float, default=24.0, help="scored of each song, after one window of warm-up (default 24)")
-    add("--codec", choices=CHOICES, default="roll", help="the anchor `codec` (default: the note-roll codec)")
-    add("--codec-weights", type=Path, default=ROLL_WEIGHTS, metavar="FILE", help="of the note-roll codec")
-    add("--anchors-only", action="store_true", help="judge the judges; no bundle plays")
-    add("--out", type=Path, default=Path("out/music"), help="scores, report, plots, and what was heard")
+    add("--seconds", type=float, default=seconds, help="scored of each song, after one window of warm-up (%(default)g)")
+    add("--out", type=Path, default=out, help="scores, tables, plots, and what was heard (default %(default)s)")
     add("--jobs", type=int, default=2, help="processes, one thread each (default 2)")
     add("--seed", type=int, default=1, help="of songs, excerpts, floors and the models' noise (default 1)")
     add("--backend", choices=("auto", *(rung.name for rung in RUNGS)), default="auto")
     add("--sampler-steps", type=int, help="instead of the bundles' own")
     add("--wavs", type=int, default=0, metavar="N", help="write every signal of the first N songs, to listen to")
     add("--fresh", action="store_true", help="believe nothing that was heard before")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_listening(parser, Path("out/music"), 24.0, 40)
+    add = parser.add_argument
+    add("--bundle", type=Path, action="append", default=[], metavar="B", help="what is judged; repeatable")
+    add("--step-frames", type=int, default=16, help="of every bundle, without --pace (default 16)")
+    add("--lead-frames", type=int, default=16, help="may be negative (default 16)")
+    add("--pace", action="append", default=[], metavar="STEP:LEAD", help="in frames, such as 16:1; repeatable")
+    add("--codec", choices=CHOICES, default="roll", help="the anchor `codec` (default: the note-roll codec)")
+    add("--codec-weights", type=Path, default=ROLL_WEIGHTS, metavar="FILE", help="of the note-roll codec")
+    add("--anchors-only", action="store_true", help="judge the judges; no bundle plays")
     add("--check", action="store_true", help="exit 1 unless the judges that must tell the anchors apart")
     add("--expect-floor", action="store_true", help="exit 1 where a bundle is above the floor: for untrained ones")
     add("--record", action="store_true", help=f"append to {RESULTS.relative_to(REPOSITORY)}")
@@ -242,7 +270,8 @@ def main(
         plot_anchors(pictures["anchors"], found, f"anchors: {title}")
         if session.players:
             plot_look_ahead(pictures["look-ahead"], found, session.players, title)
-        write_out(options.out, score_lines(session, heard), text)
+        write_scores(options.out, score_lines(session, heard))
+        (options.out / "report.md").write_text("\n".join(text) + "\n", encoding="utf-8")
     except AnacrusisError as error:
         print(f"music: {error}", file=sys.stderr)
         return 2
@@ -263,14 +292,13 @@ def main(
     return 1 if wrong else 0
 
 
-def write_out(out: Path, lines: Sequence[dict[str, Any]], text: Sequence[str]) -> None:
-    """scores.jsonl and report.md, in place of what was there."""
+def write_scores(out: Path, lines: Sequence[dict[str, Any]]) -> None:
+    """scores.jsonl, in place of what was there."""
     passing = out / "scores.jsonl.tmp"
     passing.unlink(missing_ok=True)
     for line in lines:
         append_jsonl(passing, line)
     shutil.move(passing, out / "scores.jsonl")
-    (out / "report.md").write_text("\n".join(text) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -63,14 +63,16 @@ PACKAGES: Final = ("madmom", "BeatNet", "musicnn", "mir_eval", "librosa", "scipy
 
 @dataclass(frozen=True, slots=True)
 class MusicEar:
-    """See `music_hear.Ear`. Raises JudgeError where a judge's package is not installed."""
+    """See `music_hear.Ear`. embeds: False leaves out what only FAD needs. JudgeError where a package is missing."""
+
+    embeds: bool = True
 
     @property
     def measures(self) -> tuple[Measure, ...]:
         return MEASURES
 
     def require(self) -> None:
-        for package in PACKAGES:
+        for package in PACKAGES if self.embeds else (name for name in PACKAGES if name != "musicnn"):
             packages.folder_of(package)
 
     def identity(self, feature: str) -> str:
@@ -82,7 +84,9 @@ class MusicEar:
             wanted.append("chroma")
         if stem in TRACKED:
             wanted.append("beats")
-        return tuple(wanted) if role == "context" else (*wanted, "level", EMBEDDING)
+        if role == "context":
+            return tuple(wanted)
+        return (*wanted, "level", *((EMBEDDING,) if self.embeds else ()))
 
     def feature(self, name: str, audio: F32) -> Array:
         """chroma [13, k]: twelve pitch classes, and whether the frame sounds. onsets [2, k]: seconds, strength.

@@ -140,7 +140,7 @@ def pcm_sha256(samples: NDArray[np.int16]) -> str:
 _RENDERER: list[Renderer] = []  # of this process: a soundfont is 300 MB and a second to load
 
 
-def _start_worker(soundfont: Path, alone: bool = False) -> None:
+def start_worker(soundfont: Path, alone: bool = False) -> None:
     if not alone:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first one ends the others
     _RENDERER[:] = [Renderer(soundfont)]
@@ -149,7 +149,7 @@ def _start_worker(soundfont: Path, alone: bool = False) -> None:
 def make_song(song: Song, folder: Path, midi: bool = False) -> Made:
     """Render a song into folder/split/name, unless it is there already, whole and the same.
 
-    The folder appears at once, complete. Call `_start_worker` first (a pool's initialiser does).
+    The folder appears at once, complete. Call `start_worker` first (a pool's initialiser does).
     """
     home = folder / song.split / song.name
     text = song.to_json()
@@ -256,10 +256,10 @@ def write_corpus(
 def _made(todo: Iterator[Song], folder: Path, soundfont: Path, workers: int, midi: bool) -> Iterator[Made]:
     """In the songs' order, with twice as many songs on their way as there are workers."""
     if workers == 1:
-        _start_worker(soundfont, alone=True)
+        start_worker(soundfont, alone=True)
         yield from (make_song(song, folder, midi) for song in todo)
         return
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (soundfont,))
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), start_worker, (soundfont,))
     running: deque[Future[Made]] = deque()
     with pool:
         try:

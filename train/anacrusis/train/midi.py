@@ -159,11 +159,13 @@ def read_score(path: Path) -> Score:
 def _load(path: Path) -> Any:
     try:
         import mido
+        from mido.midifiles.meta import KeySignatureError  # which mido raises beside its documented errors
     except ImportError:
         raise MissingExtraError("MIDI files need mido: pip install 'anacrusis[train]'") from None
+    broken = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, struct.error, KeySignatureError)
     try:
         return mido.MidiFile(path, clip=True)
-    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, struct.error) as error:
+    except broken as error:
         why = str(error) or type(error).__name__
         raise CorpusError(f"cannot read {path} as MIDI ({why}); leave it out or save it again") from None
 
