@@ -9,6 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# No claim here is about time, and two processes on two cores may stall a short example for a second.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 # Two test processes share two cores: a thread pool in each would make both slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -38,6 +38,7 @@ TORCH_MAY_BE_IMPORTED_IN = (
     "export/",
     "train/anacrusis/train/codec/",
     "train/anacrusis/train/spectral/",
+    "train/anacrusis/train/starter/",
     "benchmarks/",
 )
 

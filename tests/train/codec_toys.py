@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,6 +15,9 @@ from anacrusis.train.codec.codec import RollCodec
 from anacrusis.train.codec.notes import thinned
 from anacrusis.train.codec.playback import Bank
 from anacrusis.train.codec.rows import HOP_SAMPLES, Group, Rows
+
+if TYPE_CHECKING:
+    from anacrusis.export.graphs import StageSpec
 
 TOYS = {
     "bass": Group("bass", (28, 29, 30)),
@@ -54,3 +58,17 @@ def toy_latent(stems: int, frames: int, seed: int) -> torch.Tensor:
     latent = torch.randn(stems, 16, frames, generator=torch.Generator().manual_seed(seed))
     latent[:, :, torch.arange(frames) % 3 != 2] = 0
     return latent
+
+
+_TRACED: dict[str, Any] = {}
+
+
+def traced_once(spec: StageSpec) -> Any:
+    """`stage_to_onnx`, for bundles of the guitar's toy codec: its ear and voice take seconds, and stay the same."""
+    from anacrusis.export.graphs import stage_to_onnx
+
+    if spec.name not in ("encode", "decode"):
+        return stage_to_onnx(spec)
+    if spec.name not in _TRACED:
+        _TRACED[spec.name] = stage_to_onnx(spec)
+    return _TRACED[spec.name].clone()

@@ -18,13 +18,15 @@ from anacrusis.engine.errors import BackendError, BundleError  # noqa: E402
 from anacrusis.engine.networks.filterbank import CHANNELS, Filterbank  # noqa: E402
 from anacrusis.train.codec.bundle import write_mute_bundle  # noqa: E402
 
-from .codec_toys import toy_codec  # noqa: E402
+from .codec_toys import toy_codec, traced_once  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def mute(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("bundles") / "mute"
-    write_mute_bundle(toy_codec(("guitar",)), out)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("anacrusis.train.codec.bundle.stage_to_onnx", traced_once)
+        write_mute_bundle(toy_codec(("guitar",)), out)
     return out
 
 

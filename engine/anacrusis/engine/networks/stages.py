@@ -68,6 +68,12 @@ class DenoiseStage(nn.Module):
         raw = self.unet.denoise(scaled, context[:, None].to(self.compute), cond)
         return row[1] * u + row[2] * raw[:, 0].float()
 
+    def estimate_of(
+        self, u: Tensor, source: Tensor, keep: Tensor, context: Tensor, row: Tensor, cond: list[Tensor]
+    ) -> Tensor:
+        """The estimate of a network that may see what is kept; this one does not."""
+        return self.estimate(u, context, row, cond)
+
     def forward(
         self,
         u: Tensor,
@@ -79,7 +85,7 @@ class DenoiseStage(nn.Module):
         row: Tensor,
         cond: list[Tensor],
     ) -> tuple[Tensor, Tensor]:
-        v = row[3] * b + row[4] * u + row[5] * self.estimate(u, context, row, cond)
+        v = row[3] * b + row[4] * u + row[5] * self.estimate_of(u, source, keep, context, row, cond)
         # inject and newbase are exactly 0 or 1, so these sums select.
         kept = row[6] * keep
         u_next = kept * source + (1 - kept) * v + row[6] * noise

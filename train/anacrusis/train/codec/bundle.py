@@ -25,7 +25,8 @@ from torch.export import Dim
 
 from anacrusis.engine.bundle import Licence, Manifest, Precision
 from anacrusis.engine.errors import AnacrusisError
-from anacrusis.engine.networks.filterbank import CHANNELS, Filterbank
+from anacrusis.engine.networks.filterbank import CHANNELS
+from anacrusis.engine.networks.filterbank_graph import ComputedFilterbank
 from anacrusis.engine.networks.stages import DenoiseStage
 from anacrusis.engine.sampler import Parametrisation, SamplerConfig
 from anacrusis.engine.window import Geometry
@@ -67,7 +68,7 @@ def ends(decoder: DecodeModule, channels: int, geometry: Geometry) -> tuple[Stag
     least = decoder.least_frames
     encode = StageSpec(
         "encode",
-        Filterbank(),
+        ComputedFilterbank(),
         (torch.zeros(1, frame * short), torch.ones(1, 1, short)),
         ({1: frame * frames}, {2: frames}),
         ("audio", "heard"),
@@ -82,6 +83,15 @@ def ends(decoder: DecodeModule, channels: int, geometry: Geometry) -> tuple[Stag
         ("audio",),
     )
     return encode, decode
+
+
+def state_of_ends(encode: StageSpec, decode: StageSpec) -> dict[str, Tensor]:
+    """Their weights. The codec's own encoder is in no graph: notes become latents in training only."""
+    codec = {
+        n: t for n, t in decode.module.state_dict().items() if n not in ("autoencoder.code.weight", "autoencoder.rms")
+    }
+    parts = (("filterbank", encode.module.state_dict()), ("codec", codec))
+    return {f"{part}.{name}": tensor for part, state in parts for name, tensor in state.items()}
 
 
 def stored(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[np.generic]]:
@@ -139,9 +149,7 @@ def write_mute_bundle(codec: RollCodec, out: Path, *, force: bool = False) -> Ma
     manifest.validate()
     with new_bundle_directory(out, force=force) as directory:
         models = {spec.name: stage_to_onnx(spec) for spec in (encode, embed, denoise, decode)}
-        state = {f"filterbank.{name}": tensor for name, tensor in encode.module.state_dict().items()}
-        state |= {f"codec.{name}": tensor for name, tensor in codec.decoder.state_dict().items()}
-        write_graphs(directory, models, Weights(stored(state)))
+        write_graphs(directory, models, Weights(stored(state_of_ends(encode, decode))))
         write_manifest(directory, manifest)
     return manifest
 

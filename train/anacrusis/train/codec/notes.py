@@ -118,5 +118,4 @@ def thinned(audio: NDArray[np.float32], hops: int, divisor: int) -> NDArray[np.f
     low = padded[advance::divisor][: hops * hop].copy()
     fade = max(int(len(low) * FADE_SHARE), min(len(low), hop))
     low[-fade:] *= np.cos(np.linspace(0.0, np.pi / 2, fade, dtype=np.float32)) ** 2
-    # Rounded to float16, in which a bundle keeps them: the same sound everywhere, and the step is 66 dB below a sample.
-    return low.reshape(hops, hop).astype(np.float16).astype(np.float32)
+    return low.reshape(hops, hop)

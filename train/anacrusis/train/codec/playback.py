@@ -15,7 +15,8 @@ brought to 44.1 kHz by a causal FIR; its delay is taken out of the recorded note
 that no sample beyond the last hop is needed.
 
 All shapes follow from the number of hops, so the module exports to ONNX. More than `events` onsets a stretch, or
-`voices` a hop, drop the quietest. Not covered: making the recordings (`notes.py`), reading a latent (`autoencoder.py`).
+`voices` a hop, drop the quietest. Not covered: making the recordings (`notes.py`), keeping them (`packing.py`), reading
+a latent (`autoencoder.py`).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anacrusis.engine.errors import AnacrusisError
+from anacrusis.train.codec.packing import PackedNotes
 from anacrusis.train.codec.rows import FRAME_SAMPLES, HOP_SAMPLES, HOPS_PER_FRAME, Group
 
 
@@ -85,9 +87,8 @@ def advance_samples(divisor: int) -> int:
 
 
 class GroupPlayer(nn.Module):
-    """One group. Buffers: `table` [hops of all rows, hop samples], `first` and `length` [rows] in hops."""
+    """One group. notes() is [hops of all rows, hop samples]; buffers `first` and `length` [rows] are in hops."""
 
-    table: Tensor
     first: Tensor
     length: Tensor
     ramp: Tensor
@@ -104,7 +105,8 @@ class GroupPlayer(nn.Module):
         self.voices, self.log_release = min(bank.voices, self.events), float(np.log(bank.release))
         self.rings, self.chokes = bank.group.rings, bank.chokes
         hop = HOP_SAMPLES // bank.divisor
-        self.register_buffer("table", torch.from_numpy(np.concatenate(list(bank.notes)).astype(np.float32)))
+        # A bass is low and its noise is where the ear is best: it gets four bits more than a byte, the others two.
+        self.notes = PackedNotes(np.concatenate(list(bank.notes)).astype(np.float32), 4 if bank.divisor == 4 else 2)
         self.register_buffer("first", torch.tensor(np.cumsum([0, *lengths[:-1]]), dtype=torch.int64))
         self.register_buffer("length", torch.tensor(lengths, dtype=torch.int64))
         self.register_buffer("ramp", (torch.arange(hop, dtype=torch.float32) + 1) / hop)
@@ -143,7 +145,7 @@ class GroupPlayer(nn.Module):
         change = torch.gather(change.transpose(1, 2), 2, which)
         place = self.first[row][:, :, None] + torch.minimum(age.clamp(min=0), self.length[row][:, :, None] - 1)
         place = torch.gather(place.transpose(1, 2), 2, which)
-        notes = self.table[place]  # [stems, hops, voices, hop samples]
+        notes = self.notes()[place]  # [stems, hops, voices, hop samples]
         mixed = torch.matmul(torch.stack([best, change], dim=2), notes)
         low = (mixed[:, :, 0] + self.ramp * mixed[:, :, 1]).reshape(stems, 1, -1)
         past = self.taps.shape[2] - 1
