@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,10 @@ settings.load_profile("no deadline")
 # Two test processes share two cores: a thread pool in each would make both slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("ANACRUSIS_THREADS", "1")
+
+# A shell that starts the tests in its background has them ignore Ctrl-C, and so would every command they start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
