@@ -51,7 +51,8 @@ class Distillation:
 
     top, middle: shares of draws that start at the levels the student will be run at, the first one and the one nearest
     to middle_sigma; the rest is even. target_average: decay of the average that gives targets. dsm_*: score matching:
-    weight, share of the windows that are asked, their ln(sigma). guidance: of the teacher (`guidance.py`); 1 for none.
+    weight, share of the windows that are asked, their ln(sigma). guidance, guidance_shift: of the teacher
+    (`guidance.py`); 1 and 0 for none.
     """
 
     scales: int = 13
@@ -68,6 +69,7 @@ class Distillation:
     dsm_mean: float = -0.4
     dsm_deviation: float = 0.8
     guidance: float = 1.0
+    guidance_shift: float = 0.0
 
     def validate(self) -> None:
         """Raise ValueError where a value cannot be."""
@@ -106,7 +108,7 @@ def said(net: Denoiser, u: Tensor, sigma: Tensor, case: Case, made: Made, sigma_
     if isinstance(net, Guided):
         deaf = replace(case, context=torch.zeros_like(case.context))
         told, alone = (scores_of(net.network, u, sigma, c, made, sigma_data) for c in (case, deaf))
-        scores = further(told, alone, net.weight)
+        scores = further(told, alone, net.weight, net.shift)
         return Said(net.network.latent(scores), scores)
     if isinstance(net, Starter) and net.config.rows:
         scores = scores_of(net, u, sigma, case, made, sigma_data)
@@ -117,9 +119,10 @@ def said(net: Denoiser, u: Tensor, sigma: Tensor, case: Case, made: Made, sigma_
 
 def guided(teacher: Denoiser, config: Distillation) -> Denoiser:
     """The teacher, further away from what it says without a context."""
-    if config.guidance == 1.0 or not isinstance(teacher, Starter) or not teacher.config.rows:
+    plain = (config.guidance, config.guidance_shift) == (1.0, 0.0)
+    if plain or not isinstance(teacher, Starter) or not teacher.config.rows:
         return teacher
-    return Guided(teacher, config.guidance)
+    return Guided(teacher, config.guidance, config.guidance_shift)
 
 
 def put(u: Tensor, made: Made, values: Tensor) -> Tensor:

@@ -5,8 +5,9 @@ the others play, and further in the direction in which the context moved it.
 
     score = without + weight * (with - without)        weight 1: the network as it is
 
-Taken in logits, where an event stays an event. It costs two evaluations, so a live cycle does not do it: a teacher is
-guided while it is distilled, and the student says the guided answer at once.
+Taken in logits, where an event stays an event. Without a context less is played, so beyond it more is: `shift` is taken
+off the onsets' logits, to be chosen so that as much is played as in the songs. It costs two evaluations, so a live
+cycle does not do it: a teacher is guided while it is distilled, and the student says the guided answer at once.
 
 Not covered: networks without rows.
 """
@@ -27,6 +28,7 @@ class Guided:
 
     network: Starter
     weight: float
+    shift: float = 0.0
 
     @property
     def config(self) -> StarterConfig:
@@ -54,16 +56,16 @@ class Guided:
             net.frame_scores(net.tokens(scalings[0] * u, kept, keep, c, cond), c, cond)
             for c in (context, torch.zeros_like(context))
         )
-        flat = net.latent(further(told, alone, self.weight))
+        flat = net.latent(further(told, alone, self.weight, self.shift))
         return flat.reshape(u.shape[0], u.shape[2], -1).transpose(1, 2)
 
 
-def further(told: Scores, alone: Scores, weight: float) -> Scores:
-    """told: with the context, alone: without. Velocities are the first one's."""
+def further(told: Scores, alone: Scores, weight: float, shift: float = 0.0) -> Scores:
+    """told: with the context, alone: without. Velocities are the first one's. shift: off the onsets."""
 
     def mix(a: Tensor, b: Tensor) -> Tensor:
         return b + weight * (a - b)
 
     return Scores(
-        mix(told.onset, alone.onset), mix(told.end, alone.end), mix(told.carried, alone.carried), told.velocity
+        mix(told.onset, alone.onset) - shift, mix(told.end, alone.end), mix(told.carried, alone.carried), told.velocity
     )
