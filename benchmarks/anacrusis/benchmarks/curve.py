@@ -140,15 +140,10 @@ def main(
     options.stem = list(dict.fromkeys(options.stem or STEMS))
     begin = time.perf_counter()
     try:
-        if ear is None:
-            from anacrusis.benchmarks.music_ear import MusicEar
-
-            ear = MusicEar(embeds=False)
         music.refuse(options)
         if not any(stems_of(panel, options.stem) for panel in JUDGES):
             raise MusicError(f"neither harmony nor rhythm is judged on {', '.join(options.stem)}; add bass")
-        ear.require()
-        options.out.mkdir(parents=True, exist_ok=True)
+        ear = music.listener(options, ear, embeds=False)
         picture = options.out / "curve.png"
         require_drawable(picture)
         playing = curve_players(
@@ -187,15 +182,8 @@ def main(
         music.write_scores(options.out, music.score_lines(session, heard))
         if options.record:
             append_jsonl(RESULTS, record)
-    except AnacrusisError as error:
-        print(f"curve: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"curve: {error.filename or options.out}: {error.strerror}; choose another --out", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("curve: interrupted; what was heard is kept, the same command goes on", file=sys.stderr)
-        return 130
+    except (AnacrusisError, OSError, KeyboardInterrupt) as error:
+        return music.ended("curve", options.out, error)
     print("\n".join(text))
     print(f"wrote {options.out}/curve.md, curve.png, scores.jsonl")
     print(json.dumps(record, separators=(",", ":")))

@@ -174,13 +174,8 @@ def main(
     options.stem = list(dict.fromkeys(options.stem or STEMS))
     begin = time.perf_counter()
     try:
-        if ear is None:
-            from anacrusis.benchmarks.music_ear import MusicEar
-
-            ear = MusicEar(embeds=False)
         music.refuse(options)
-        ear.require()
-        options.out.mkdir(parents=True, exist_ok=True)
+        ear = music.listener(options, ear, embeds=False)
         player = player_of(options.bundle, options.stem, options.backend, options.sampler_steps)
         before = conditions(1, VERSIONS_OF)
         session = music.session_with(options, tracks(options.corpus, options.split), ear, [player])
@@ -201,15 +196,8 @@ def main(
         music.write_scores(options.out, music.score_lines(session, heard))
         if options.record:
             append_jsonl(RESULTS, record)
-    except AnacrusisError as error:
-        print(f"headline: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"headline: {error.filename or options.out}: {error.strerror}; choose another --out", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("headline: interrupted; what was heard is kept, the same command goes on", file=sys.stderr)
-        return 130
+    except (AnacrusisError, OSError, KeyboardInterrupt) as error:
+        return music.ended("headline", options.out, error)
     print("\n".join(text))
     print(json.dumps(record, separators=(",", ":")))
     short = [f"{row.target.name}, {row.stem}: {row.verdict}" for row in found if not row.met]

