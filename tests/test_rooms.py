@@ -16,6 +16,7 @@ FOLDERS = {
     "engine": "engine",
     "export": "export",
     "server": "server",
+    "calib": "calib",
     "performer": "max",
     "train": "train",
     "cli": "cli",
@@ -26,10 +27,11 @@ MAY_IMPORT = {
     "engine": set[str](),
     "export": {"engine"},
     "server": {"engine"},
+    "calib": {"engine", "server"},
     "performer": {"engine", "server"},
     "train": {"engine", "export"},
-    "benchmarks": {"engine", "export", "server", "performer", "train"},
-    "cli": {"engine", "export", "server", "performer", "train", "benchmarks"},
+    "benchmarks": {"engine", "export", "server", "calib", "performer", "train"},
+    "cli": {"engine", "export", "server", "calib", "performer", "train", "benchmarks"},
 }
 LICENCE_LINE = "# SPDX-" + "License-Identifier:"  # in two parts: the licence checker reads this file too
 TORCH_MAY_BE_IMPORTED_IN = (
@@ -72,8 +74,9 @@ def test_the_original_s_script_names_lead_to_the_front_door(name: str) -> None:
     assert {module for module in imports(file) if module.startswith("anacrusis")} == {"anacrusis.cli.main"}
 
 
-def test_the_performer_knows_the_wire_and_nothing_else_of_the_server() -> None:
-    for file in sorted((REPOSITORY / "max" / "anacrusis").rglob("*.py")):
+@pytest.mark.parametrize("folder", ["calib", "max"])
+def test_who_knows_the_wire_and_nothing_else_of_the_server(folder: str) -> None:
+    for file in sorted((REPOSITORY / folder / "anacrusis").rglob("*.py")):
         known = {name for name in imports(file) if name.startswith("anacrusis.server")}
         assert all(name.startswith("anacrusis.server.wire") for name in known), file
 
@@ -93,7 +96,11 @@ def test_torch_is_imported_only_where_it_may_be() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["engine", "server.server", "performer.simulate", "performer.plot", "cli.main", "benchmarks.parity"]
+    "module",
+    [
+        *("engine", "server.server", "calib.latency", "calib.plot", "performer.simulate", "performer.plot", "cli.main"),
+        "benchmarks.parity",
+    ],
 )
 def test_importing_a_room_needs_no_heavy_library(module: str) -> None:
     code = f"import sys, anacrusis.{module}; print([m for m in sys.modules if m in {HEAVY}])"

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,7 +25,10 @@ WAIT_S = 20.0  # far more than anything here takes; not a claim
 
 
 class Duo:
-    """One server on `bundle`, one client with `frames` of buffer; messages settle before the next is sent."""
+    """One server on `bundle`, one client with `frames` of buffer; messages settle before the next is sent.
+
+    clock: the server's. wrap: what the engine is played through.
+    """
 
     def __init__(
         self,
@@ -34,6 +38,8 @@ class Duo:
         compat: str = "native",
         noise: Any = None,
         upgrade: Upgrade | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+        wrap: Callable[[Engine], Engine] = lambda engine: engine,
         **config: Any,
     ) -> None:
         opened = Bundle.open(bundle)
@@ -41,13 +47,14 @@ class Duo:
         window = 264600 if compat == "upstream" else None
 
         def open_engine() -> Engine:
-            return Engine.open(opened, threads=1, r=0.25, window_samples=window, compat=compat, noise=noise)
+            return wrap(Engine.open(opened, threads=1, r=0.25, window_samples=window, compat=compat, noise=noise))
 
         self.server = Server(
             opened,
             open_engine,
             ServerConfig(port=0, client_port=self.connection.port, positions=compat == "native", **config),
             upgrade,
+            clock,
         )
         self.connection.set_server(port=self.server.address[1])
         self.events: list[Event] = []

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from anacrusis.server.wire import messages, osc
 from anacrusis.server.wire.extension import ClientHello, ModelState, ServerHello, StepPosition, StepStatus
+from anacrusis.server.wire.region import region_of
 
 F32 = NDArray[np.float32]
 
@@ -105,17 +106,16 @@ class FakeServer:
             return []
         batch = self.heard.setdefault(part.batch, {})
         batch[part.index] = part.audio
-        step = int(self.window * self.r)
+        position = self.positions.get(part.batch)
+        step = position.step_samples if position else int(self.window * self.r)
         if sum(len(audio) for audio in batch.values()) != step or part.batch in self.answered:
             return []
         self.answered.add(part.batch)
-        position = self.positions.get(part.batch)
-        lead = position.lead_samples if position else int(self.w * step)
-        curr = position.curr_samples if position else part.batch * step
-        headroom = int(self.fade * 44100)
+        position = position or StepPosition(part.batch, part.batch * step, step, int(self.w * step))
+        region, headroom = region_of(position), int(self.fade * 44100)
         out = []
         for stem in (i for i, flag in enumerate(self.flags) if flag):
-            audio = sound(curr + lead - headroom, step + headroom, stem)
+            audio = sound(region.start_samples - headroom, region.length_samples + headroom, stem)
             chunks = list(messages.reply_datagrams(messages.STEMS[stem], part.batch, audio, self.package))
             out += [(self.delay_s + extra, chunk) for extra, chunk in self.route(part.batch, chunks)]
         if self.ours:

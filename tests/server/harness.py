@@ -191,7 +191,7 @@ class Desk:
 
     def __init__(self, bundle: Bundle, **config: Any) -> None:
         self.target, self.introduced, self.newest, self.epoch = ("127.0.0.1", 8000), False, None, 0
-        self.state, self.current_epoch, self.budget_s = "ready", 0, 0.0
+        self.state, self.current_epoch, self.budget_s, self.pace = "ready", 0, 0.0, None
         self.said: list[bytes] = []
         self.told: list[Any] = []
         self.works: list[Any] = []

@@ -186,9 +186,11 @@ def test_arguments_that_do_not_fit_their_tags(tags: str, values: tuple[Any, ...]
 EXTENSIONS: list[extension.Extension] = [
     extension.ClientHello(1, 8000, "secret"),
     extension.StepPosition(3, 1 << 40, 65536, 4096),
+    extension.StepPosition(3, 1 << 40, 65536, 4096, (1 << 40) - 5),
     extension.ServerHello(1, "0.1", 44100, 4096, 262144, "bass,drums", "tiny", "ab" * 32, "Apache-2.0", "ready", 9),
     extension.ModelState("failed", "no such file"),
     extension.RungState("playing", "torch", 12, "after onnxruntime"),
+    extension.PaceChoice(12, 65536, 16384, 1, "310 ms a reply"),
     extension.NewEpoch(2, "reset"),
     extension.StepStatus(7, 1, 2, 1.5, 2.5, 3.5, 4.5, 0.5, -3.0, 1, 2, 3, 4, 5),
     extension.Late(7, 12.5),

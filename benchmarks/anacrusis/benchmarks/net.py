@@ -8,11 +8,12 @@ once down, each time the worst of a step's datagrams; a lost datagram up is a sp
 silence when its patience ends, and one down is a span of the reply. Nothing is sent again.
 
 `anacrusis serve` is a process, the client is this one, between them `relay.Relay` with the same faults in each
-direction and a fixed seed, on real sockets. The networks are the copying bundle's, unless --bundle names others: the
-cycle is short, and what is measured is the wire. One row after the other, each with a server of its own; the faults
-begin when its first step has been sent, because the set-up is not what is measured.
+direction and a fixed seed, on real sockets. Where the kernel allows it, the server is in a network namespace of its own
+(`namespaces.py`), else on loopback: the record says which. The networks are the copying bundle's, unless --bundle names
+others: the cycle is short, and what is measured is the wire. One row after the other, each with a server of its own;
+the faults begin when its first step has been sent, because the set-up is not what is measured.
 
-    python -m anacrusis.benchmarks.net [--steps 40] [--quick] [--bundle DIR]
+    anacrusis bench net [--steps 40] [--quick | --losses] [--bundle DIR] [--between auto|loopback|namespaces]
 
 whole: steps of which every chunk of the reply came, of all sent. server: samples of context concealed, and steps of
 which nothing came. client: chunks lost of replies that came in part, and samples heard as silence. Round trips are of
@@ -25,6 +26,7 @@ bytes, at two sizes of a datagram.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import tempfile
 import threading
@@ -35,6 +37,7 @@ from typing import Any, Final
 from tqdm import tqdm
 
 from anacrusis.benchmarks.faults import NO_FAULTS
+from anacrusis.benchmarks.namespaces import Namespace, why_not
 from anacrusis.benchmarks.net_rows import Row, rows
 from anacrusis.benchmarks.pair import HOST, ServerProcess, interrupts
 from anacrusis.benchmarks.record import conditions, publish
@@ -76,8 +79,18 @@ class Unplugged:
             self._timer.cancel()
 
 
-def play(row: Row, bundle: Path, options: argparse.Namespace, recording: Recording, bar: Any) -> dict[str, Any]:
-    """One row, alone: its own server, relay and client. Raises AnacrusisError; KeyboardInterrupt in mid-run."""
+def play(
+    row: Row,
+    bundle: Path,
+    options: argparse.Namespace,
+    recording: Recording,
+    bar: Any,
+    namespace: Namespace | None = None,
+) -> dict[str, Any]:
+    """One row, alone: its own server (in `namespace`, if there is one), relay and client.
+
+    Raises AnacrusisError; KeyboardInterrupt in mid-run.
+    """
     manifest = Bundle.open(bundle, verify=False).manifest
     step_s = int(manifest.geometry.window_samples * options.r) / manifest.sample_rate_hz
     plan = Plan(
@@ -91,12 +104,13 @@ def play(row: Row, bundle: Path, options: argparse.Namespace, recording: Recordi
     plan.validate()
     serve = ["--bundle", str(bundle), "--backend", options.backend]
     serve += [] if options.threads is None else ["--threads", str(options.threads)]
+    near, far, prefix = (namespace.here, namespace.there, namespace.prefix) if namespace else (HOST, HOST, ())
     placeholder = (HOST, UNKNOWN_PORT)
     with (
         Connection(HOST, client_port=0) as connection,
-        Relay((HOST, 0), (HOST, 0), placeholder, (HOST, connection.port)) as relay,
+        Relay((HOST, 0), (near, 0), placeholder, (HOST, connection.port)) as relay,
     ):
-        server = ServerProcess(serve, relay.replies_address[1])
+        server = ServerProcess(serve, relay.replies_address[1], host=far, client_host=near, prefix=prefix)
         cable = Unplugged(relay, options.steps // 2, row.unplugged_s)
         with server:
             relay.aim(server=server.address)
@@ -118,7 +132,8 @@ def play(row: Row, bundle: Path, options: argparse.Namespace, recording: Recordi
             relay.change(up=NO_FAULTS, down=NO_FAULTS)
     if not take.complete:
         raise KeyboardInterrupt
-    return {**row_of(row, take, server.counted, counts), "stolen_share": share}
+    between = "network namespaces" if namespace else "loopback"
+    return {**row_of(row, take, server.counted, counts), "between": between, "stolen_share": share}
 
 
 def row_of(row: Row, take: Take, counted: dict[str, Any] | None, counts: RelayCounts) -> dict[str, Any]:
@@ -202,9 +217,18 @@ def copying_bundle(directory: Path) -> Path:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="anacrusis bench net", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, help=f"a row (default {STEPS}, with --quick {QUICK_STEPS})")
     parser.add_argument("--quick", action="store_true", help="four telling rows, fewer steps")
+    parser.add_argument("--losses", action="store_true", help="only datagrams lost, 0, .1, 1 and 5 %%")
+    parser.add_argument(
+        "--between",
+        choices=("auto", "loopback", "namespaces"),
+        default="auto",
+        help="where the server is (default: a network namespace of its own where the kernel allows, else loopback)",
+    )
     parser.add_argument("--only", metavar="TEXT", help="rows whose name holds this")
     parser.add_argument("--bundle", type=Path, help="instead of the copying one")
     parser.add_argument("--r", type=float, default=0.125, help="step = lead = trunc(r * T) (default .125)")
@@ -231,13 +255,19 @@ def run(options: argparse.Namespace, directory: Path) -> list[dict[str, Any]]:
         raise AnacrusisError(f"--r {options.r}: a lead of {step} samples leaves nothing beyond the fade of {fade}")
     table = rows(step, step, fade, manifest.sample_rate_hz, options.stems, quick=options.quick)
     table = [row for row in table if not options.only or options.only in row.name]
+    table = [row for row in table if not options.losses or row.only_loss]
     threads = default_threads() if options.threads is None else options.threads
     out = []
     print(header(), flush=True)
-    with tqdm(total=len(table) * options.steps, unit="step", desc="net", file=sys.stderr) as bar, interrupts():
+    apart = options.between == "namespaces" or (options.between == "auto" and why_not() is None)
+    with (
+        Namespace() if apart else contextlib.nullcontext() as namespace,
+        tqdm(total=len(table) * options.steps, unit="step", desc="net", file=sys.stderr) as bar,
+        interrupts(),
+    ):
         for row in table:
             before = conditions(threads)
-            out.append({**play(row, bundle, options, recording, bar), **before})
+            out.append({**play(row, bundle, options, recording, bar, namespace), **before})
             bar.clear()
             print(line(out[-1]), flush=True)
     return out
@@ -257,7 +287,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     if records:
         first = records[0]
-        print(f"{first['bundle']}, step = lead = {first['step_ms']:.0f} ms, deadline {first['deadline_ms']:.0f} ms")
+        pace = f"step = lead = {first['step_ms']:.0f} ms, deadline {first['deadline_ms']:.0f} ms"
+        print(f"{first['bundle']}, {pace}, over {first['between']}")
     publish(None if options.no_record else options.out, records)
     return 0
 

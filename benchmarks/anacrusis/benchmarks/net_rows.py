@@ -33,6 +33,12 @@ class Row:
     unplugged_s: float = 0.0
     quick: bool = False  # part of the short table
 
+    @property
+    def only_loss(self) -> bool:
+        """Datagrams of the released size, lost one by one or not at all: the baseline of any transport work."""
+        same = replace(NO_FAULTS, loss=self.faults.loss) == self.faults
+        return same and self.package == PACKAGE and not self.unplugged_s and "packets" not in self.name
+
     def up(self) -> Faults:
         return replace(self.faults, seed=UP_SEED)
 

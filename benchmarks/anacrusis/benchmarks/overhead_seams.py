@@ -19,7 +19,8 @@ from anacrusis.engine.engine import Engine
 from anacrusis.server.assembler import ReadyStep
 from anacrusis.server.sender import Reply, Sender
 from anacrusis.server.wire.sockets import open_receiver, open_sender
-from anacrusis.server.worker import Work, Worker
+from anacrusis.server.work import Work
+from anacrusis.server.worker import Worker
 
 LIMIT_S: Final = 30.0  # only for failures
 

@@ -12,6 +12,7 @@ The server chooses its port and says it, so no port is guessed. It is stopped wh
 
 from __future__ import annotations
 
+import argparse
 import atexit
 import contextlib
 import json
@@ -22,11 +23,15 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final, Self
 
 from anacrusis.engine.errors import AnacrusisError
+from anacrusis.engine.ladder import RUNGS
+from anacrusis.engine.paths import REPOSITORY, SHIPPED_BUNDLE
 
 HOST: Final = "127.0.0.1"
+CLIP: Final = REPOSITORY / "assets" / "clip" / "band.flac"
 START_S: Final = 60.0  # to import and bind; loading the model comes after
 STOP_S: Final = 10.0
 _LISTENING: Final = re.compile(r"listening on [\d.]+:(\d+)")
@@ -40,12 +45,23 @@ class ServerProcess:
     """Started with the block, which begins when the server listens. Every method from one thread.
 
     arguments: of `anacrusis serve`; ports and --json are added. client_port: where it sends before a client says
-    hello. counted: its own counters after the block, None where it was killed.
+    hello. counted: its own counters after the block, None where it was killed. host, client_host: where it binds and
+    whom it answers. prefix: what runs the command elsewhere (`namespaces.py`).
     """
 
-    def __init__(self, arguments: Sequence[str], client_port: int = 8000) -> None:
-        ports = ["--server_ip", HOST, "--serverport", "0", "--clientport", str(client_port), "--json"]
-        self._command = [sys.executable, "-m", "anacrusis.cli.main", "serve", *ports, *arguments]
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        client_port: int = 8000,
+        *,
+        host: str = HOST,
+        client_host: str = HOST,
+        prefix: Sequence[str] = (),
+    ) -> None:
+        ports = ["--server_ip", host, "--serverport", "0", "--clientport", str(client_port), "--json"]
+        ports += [] if client_host == HOST else ["--client_ip", client_host]
+        self._command = [*prefix, sys.executable, "-m", "anacrusis.cli.main", "serve", *ports, *arguments]
+        self._host = host
         self._process: subprocess.Popen[str] | None = None
         self._said: deque[str] = deque(maxlen=20)
         self._port = 0
@@ -61,7 +77,7 @@ class ServerProcess:
 
     @property
     def address(self) -> tuple[str, int]:
-        return HOST, self._port
+        return self._host, self._port
 
     def __enter__(self) -> Self:
         """Raises PairError, with the server's last line, where it ends or stays mute for a minute."""
@@ -164,3 +180,16 @@ def interrupts() -> Iterator[None]:
     finally:
         for name, handler in before.items():
             signal.signal(getattr(signal, name), handler)
+
+
+def add_pair_options(parser: argparse.ArgumentParser, minutes: float, results: Path, picture: str) -> None:
+    """Of a benchmark that plays for minutes with a server in another process."""
+    parser.add_argument("--bundle", type=Path, default=SHIPPED_BUNDLE)
+    parser.add_argument("--minutes", type=float, default=minutes)
+    parser.add_argument("--stems", type=int, default=1, help="how many of the model's are asked for")
+    parser.add_argument("--clip", type=Path, default=CLIP, help="the context, repeated (default: the demo clip's band)")
+    parser.add_argument("--backend", choices=("auto", *(rung.name for rung in RUNGS)), default="auto")
+    parser.add_argument("--threads", type=int, help="the server's (default: half of the cores)")
+    parser.add_argument("--png", type=Path, help=f"draw {picture}")
+    parser.add_argument("--out", type=Path, default=results, help="JSONL to append to")
+    parser.add_argument("--no-record", action="store_true", help="append to no file")

@@ -10,6 +10,7 @@ import platform
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 
 from anacrusis.engine.doctor import package_versions
 from anacrusis.engine.paths import REPOSITORY
+from anacrusis.engine.plans.device import find_cards
 
 
 def quantiles_ms(seconds: Sequence[float]) -> dict[str, float]:
@@ -27,13 +29,16 @@ def quantiles_ms(seconds: Sequence[float]) -> dict[str, float]:
 
 
 def conditions(threads: int, packages: Sequence[str] = ("numpy", "onnxruntime", "torch")) -> dict[str, Any]:
-    """Commit, machine, library versions, load before the run."""
+    """Commit, machine with its cards and driver (None where there are none), library versions, load before the run."""
+    gpus, driver = _gpus()
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _git("rev-parse", "--short", "HEAD"),
         "changed_files": len(_git("status", "--porcelain", "--untracked-files=no").splitlines()),
         "machine": f"{platform.system()} {platform.machine()}, {_cpu()}",
         "cores": os.cpu_count(),
+        "gpus": gpus,
+        "cuda_driver": driver,
         "load_1min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "python": platform.python_version(),
         "threads": threads,
@@ -75,6 +80,13 @@ def _git(*arguments: str) -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return done.stdout.strip()
+
+
+@cache
+def _gpus() -> tuple[list[str] | None, int | None]:
+    """(names, the CUDA version that the driver speaks), asked once a process."""
+    cards = find_cards()
+    return [card.name for card in cards.cards] or None, cards.driver
 
 
 def _cpu() -> str:

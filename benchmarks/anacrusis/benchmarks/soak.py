@@ -9,11 +9,14 @@ that the machine's host took away is reported beside it. Nothing is left out as 
 
 `anacrusis serve` is one process, the client is this one; the demo clip is the context, over and over.
 
-    python -m anacrusis.benchmarks.soak --minutes 10 --r .125 --png out/soak.png
+    anacrusis bench soak --bundle DIR --minutes 30 [--step auto|FRAMES] [--lead auto|FRAMES] [--png FILE]
+
+auto: what `anacrusis calibrate` found for this machine, bundle and rung. The last line is the record as JSON.
 
 steps: sent. answered: every chunk came, in time or not. late: some of it after the playhead. dropped: the server said
 so. concealed: samples of silence in place of audio, the client's and the server's together. p50_ms, p99_ms, max_ms: of
-the round trip, from `predict` to the reply's last chunk.
+the round trip, from `predict` to the reply's last chunk. memory_spread: of the server's resident memory, most less
+least over the median, after the first quarter of the time.
 
 Not covered: a network (see `net.py`), the memory of the client, which holds the whole song.
 """
@@ -25,17 +28,18 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from tqdm import tqdm
 
-from anacrusis.benchmarks.pair import HOST, ServerProcess, interrupts
+from anacrusis.benchmarks.pair import HOST, ServerProcess, add_pair_options, interrupts
 from anacrusis.benchmarks.record import append_jsonl, conditions
-from anacrusis.benchmarks.watch import CpuTime, Memory
+from anacrusis.benchmarks.soak_pace import frames_or_auto, resolve
+from anacrusis.benchmarks.watch import SETTLED_FROM, CpuTime, Memory
 from anacrusis.engine.errors import AnacrusisError
-from anacrusis.engine.ladder import RUNGS, default_threads
-from anacrusis.engine.paths import REPOSITORY, SHIPPED_BUNDLE
+from anacrusis.engine.ladder import default_threads
+from anacrusis.engine.paths import REPOSITORY
 from anacrusis.performer.connection import Connection
 from anacrusis.performer.files import read_recording
 from anacrusis.performer.live import perform
@@ -45,7 +49,6 @@ from anacrusis.performer.take import Take
 from anacrusis.server.wire.messages import STEMS
 
 RESULTS: Final = REPOSITORY / "benchmarks" / "results" / "soak.jsonl"
-CLIP: Final = REPOSITORY / "assets" / "clip" / "band.flac"
 LIVENESS: Final = ("steps", "answered", "silent", "late", "dropped", "late_samples", "lost_chunks", "duplicates")
 SERVER: Final = ("answered", "late", "dropped", "concealed_context_samples", "concealed_replies", "failed", "resent")
 
@@ -122,6 +125,7 @@ def record_of(run: Run) -> dict[str, Any]:
         "client_concealed_samples": live["concealed_samples"],
         "client_concealed_steps": live["concealed_steps"],
         **{f"{q}_ms": times[q] if times else None for q in ("p50", "p95", "p99", "max")},
+        "p999_ms": p999_ms(run.take),
         "deadline_ms": told["deadline"]["budget_ms"],
         "least_margin_ms": told["deadline"]["least_margin_ms"],
         "compute_ms": told["compute"]["total_ms"] if told["compute"] else None,
@@ -129,6 +133,7 @@ def record_of(run: Run) -> dict[str, Any]:
         "warm_up_steps": 0,
         "server": None if counted is None else {name: counted.get(name) for name in SERVER},
         "server_memory": run.memory,
+        "memory_spread": memory_spread(run.rss_at_s, run.rss_mb),
         "stolen_share": run.stolen_share,
         "epochs": live["epochs"],
         "losses": live["losses"],
@@ -136,6 +141,21 @@ def record_of(run: Run) -> dict[str, Any]:
         "bundle": told["server"]["bundle"] if told["server"] else None,
         **{name: told[name] for name in ("step_samples", "step_ms", "lead_samples", "fade_samples", "window_samples")},
     }
+
+
+def p999_ms(take: Take) -> float | None:
+    """p99.9 of the round trips, interpolated: of fewer than a thousand, next to their maximum."""
+    trips = [ms for step in take.steps if (ms := step.round_trip_ms) is not None]
+    return round(float(np.percentile(trips, 99.9)), 3) if trips else None
+
+
+def memory_spread(at_s: Sequence[float], megabytes: Sequence[float]) -> float | None:
+    """(most - least) / median of what was seen after the first quarter of the time; None without any."""
+    if not megabytes:
+        return None
+    times, values = np.asarray(at_s, np.float64), np.asarray(megabytes, np.float64)
+    settled = values[times >= times[0] + SETTLED_FROM * (times[-1] - times[0])]
+    return round(float((settled.max() - settled.min()) / np.median(settled)), 5)
 
 
 def series_of(run: Run) -> dict[str, Any]:
@@ -155,7 +175,7 @@ def lines(record: dict[str, Any]) -> list[str]:
     """For people: one line a clock."""
     memory, share, server = record["server_memory"], record["stolen_share"], record["server"]
     compute = _quantiles(record["compute_ms"] or {})
-    trip = _quantiles({q: record[f"{q}_ms"] for q in ("p50", "p95", "p99", "max")})
+    trip = _quantiles({q: record.get(f"{q}_ms") for q in ("p50", "p95", "p99", "p999", "max")})
     said = "unknown" if server is None else ", ".join(f"{name} {value}" for name, value in server.items() if value)
     out = [
         f"{record['bundle']}, {', '.join(record['stems'])}: {record['seconds']:.0f} s in steps of "
@@ -171,6 +191,7 @@ def lines(record: dict[str, Any]) -> list[str]:
         rate = "too short for a slope" if slope is None else f"{slope:+.3f} MB a minute after the first quarter"
         out.append(
             f"memory      first {memory['first_mb']}, last {memory['last_mb']}, max {memory['max_mb']} MB; {rate}"
+            + ("" if record["memory_spread"] is None else f"; spread {record['memory_spread']:.2%}")
         )
     else:
         out.append("memory      not measured (needs psutil)")
@@ -179,26 +200,26 @@ def lines(record: dict[str, Any]) -> list[str]:
 
 
 def _quantiles(values: dict[str, Any]) -> str:
-    known = [f"{q} {values[q]:.1f}" for q in ("p50", "p95", "p99", "max") if values.get(q) is not None]
+    names = {"p999": "p99.9"}
+    order = ("p50", "p95", "p99", "p999", "max")
+    known = [f"{names.get(q, q)} {values[q]:.1f}" for q in order if values.get(q) is not None]
     return f"{', '.join(known)} ms" if known else "not known"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", type=Path, default=SHIPPED_BUNDLE)
-    parser.add_argument("--minutes", type=float, default=10.0)
+    parser = argparse.ArgumentParser(
+        prog="anacrusis bench soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--r", type=float, default=0.125, help="step = trunc(r * T) (default .125)")
     parser.add_argument("--w", type=float, default=1.0, help="lead = trunc(w * r * T) (default 1)")
+    for name in ("step", "lead"):
+        parser.add_argument(
+            f"--{name}", type=frames_or_auto, metavar="auto|FRAMES", help=f"the {name} in frames, or as calibrated"
+        )
     parser.add_argument("--step-frames", type=int, help="instead of --r")
     parser.add_argument("--lead-frames", type=int, help="instead of --w")
-    parser.add_argument("--stems", type=int, default=1, help="how many of the model's are asked for")
     parser.add_argument("--package-size", type=int, default=4410, metavar="P", help="floats a datagram (default 4410)")
-    parser.add_argument("--clip", type=Path, default=CLIP, help="the context, repeated (default: the demo clip's band)")
-    parser.add_argument("--backend", choices=("auto", *(rung.name for rung in RUNGS)), default="auto")
-    parser.add_argument("--threads", type=int, help="the server's (default: half of the cores)")
-    parser.add_argument("--png", type=Path, help="draw round trip and memory over time")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="JSONL to append to")
-    parser.add_argument("--no-record", action="store_true", help="append to no file")
+    add_pair_options(parser, 10.0, RESULTS, "round trip and memory over time")
     return parser
 
 
@@ -214,8 +235,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             require_drawable(options.png)
         threads = default_threads() if options.threads is None else options.threads
         before = conditions(threads, ("numpy", "onnxruntime", "torch", "psutil"))
+        why = resolve(options)
         run = play(options)
-        record = {**record_of(run), **before}
+        record = {**record_of(run), "pace": why, **before}
         print("\n".join(lines(record)))
         if options.png:
             plot_soak(options.png, record, series_of(run))

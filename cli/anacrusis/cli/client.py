@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from anacrusis.cli.auto import add_auto_options, auto_pace, plan_with_server, wants_calibration
 from anacrusis.cli.common import add_pace_options, step_bar
 
 DESCRIPTION = """Play a recording in real time to a server, this project's or the released one, and write what a
@@ -36,7 +37,7 @@ def add_parser(commands: Any) -> None:
     wire.add_argument("--wait-s", type=float, default=120.0, help="for the server's model (default 120)")
     wire.add_argument("--pause-s", type=float, default=2.0, help="the same for a released server (default 2)")
     text = "as the paper's r and w; frames, and a lead that is not w steps, need this project's server"
-    add_pace_options(parser, text, "the server's, else 264600")
+    add_auto_options(add_pace_options(parser, text, "the server's, else 264600"))
     parser.add_argument("--fade", type=float, default=0.02, help="crossfade in seconds (default 0.02)")
     parser.add_argument("--json", action="store_true", help="last line of stdout: the report as JSON")
     parser.set_defaults(run=run)
@@ -50,13 +51,15 @@ def run(options: argparse.Namespace) -> int:
     from anacrusis.performer.live_write import prepare, write_take
     from anacrusis.performer.plan import Plan
 
+    calibrated = wants_calibration(options)
+    step_frames, lead_frames = (None, None) if calibrated else auto_pace(options, None)
     plan = Plan(
         stems=tuple(options.stem or ["bass"]),
         r=0.25 if options.r is None else options.r,
         w=options.w,
-        step_frames=options.step_frames,
+        step_frames=step_frames,
         step_samples=options.step_samples,
-        lead_frames=options.lead_frames,
+        lead_frames=lead_frames,
         lead_samples=options.lead_samples,
         window_samples=options.window_samples,
         fade=options.fade,
@@ -71,6 +74,8 @@ def run(options: argparse.Namespace) -> int:
     plan.validate()
     recording = read_recording(options.input)
     with Connection(options.server_ip, options.serverport, options.clientport) as connection:
+        if calibrated:
+            plan = plan_with_server(options, plan, connection)
         prepare(options.out)
         with step_bar("client") as (on_wait, on_step):
             take = perform(recording, connection, plan, on_wait=on_wait, on_step=on_step)

@@ -46,8 +46,8 @@ def add_upgrade_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_pace_options(parser: argparse.ArgumentParser, text: str, window: str) -> None:
-    """The paper's r and w, or steps and leads in frames or samples. window: what T is unless given."""
+def add_pace_options(parser: argparse.ArgumentParser, text: str, window: str) -> Any:
+    """The paper's r and w, or steps and leads in frames or samples. window: what T is unless given; the group."""
     pace = parser.add_argument_group("pace", text)
     pace.add_argument("--r", type=float, help="step ratio: step = trunc(r * T) (default 0.25)")
     pace.add_argument("--w", type=float, default=1.0, help="look-ahead: lead = trunc(w * r * T) (default 1)")
@@ -56,6 +56,7 @@ def add_pace_options(parser: argparse.ArgumentParser, text: str, window: str) ->
     pace.add_argument("--step-samples", type=int)
     pace.add_argument("--lead-frames", type=int)
     pace.add_argument("--lead-samples", type=int)
+    return pace
 
 
 def pace_arguments(options: argparse.Namespace) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from anacrusis.cli.auto import Playing, add_auto_options, auto_pace
 from anacrusis.cli.common import add_backend_options, add_bundle_option, add_upgrade_options, bundle_of, step_bar
 
 
@@ -24,8 +25,9 @@ def add_parser(commands: Any) -> None:
         "--stem", action="append", metavar="STEM", help="stem to write; repeat for several (default bass)"
     )
     parser.add_argument("--seconds", type=float, default=12.0, help="how long to play (default 12)")
-    parser.add_argument("--step-frames", type=int, default=16, help="step in the codec's frames (default 16, r = .25)")
+    parser.add_argument("--step-frames", type=int, help="step in the codec's frames (default 16, r = .25)")
     parser.add_argument("--lead-frames", type=int, help="lead in frames (default: the step, w = 1)")
+    add_auto_options(parser)
     add_bundle_option(parser)
     add_backend_options(parser)
     add_upgrade_options(parser)
@@ -40,12 +42,17 @@ def run(options: argparse.Namespace) -> int:
     from anacrusis.performer.plan import Plan
 
     path = bundle_of(options)
-    manifest = Bundle.open(path).manifest
+    bundle = Bundle.open(path)
+    manifest = bundle.manifest
     print(f"{manifest.name}: {manifest.licence.notice}", file=sys.stderr)
+    stems = tuple(options.stem or ["bass"])
+    rung = None if options.backend == "auto" else options.backend
+    step, lead = auto_pace(options, Playing(manifest.name, bundle.hash, len(stems), rung, options.threads))
+    step = 16 if step is None else step
     plan = Plan(
-        stems=tuple(options.stem or ["bass"]),
-        step_frames=options.step_frames,
-        lead_frames=options.step_frames if options.lead_frames is None else options.lead_frames,
+        stems=stems,
+        step_frames=step,
+        lead_frames=step if lead is None else lead,
         seconds=options.seconds,
         loop=True,
     )

@@ -13,10 +13,10 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from anacrusis.cli import build, client, demo, doctor, export, parity, plans, serve, simulate
+from anacrusis.cli import bench, build, calibrate, client, demo, doctor, export, parity, plans, serve, simulate
 from anacrusis.engine.errors import AnacrusisError
 
-COMMANDS = (demo, serve, client, simulate, export, build, plans, parity, doctor)
+COMMANDS = (demo, serve, client, calibrate, simulate, export, build, plans, parity, bench, doctor)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -13,10 +13,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from anacrusis.cli.auto import HERE, Playing, add_auto_options, auto_pace, step_costs, wants_calibration
 from anacrusis.cli.common import add_backend_options, add_bundle_option, add_upgrade_options, bundle_of
 
 if TYPE_CHECKING:
+    from anacrusis.engine.bundle import Bundle
     from anacrusis.engine.standby import Wanted
+    from anacrusis.server.pacer import Pacing
     from anacrusis.server.rungs import Upgrade
 
 # The original's --device, as rungs of the ladder to try in order.
@@ -72,6 +75,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--print-dir", type=Path, metavar="DIR", help="let /print write there (default: it writes nothing)"
     )
+    add_auto_options(parser.add_argument_group("pace", "what to be ready for; a client asks for its own"))
+    parser.add_argument(
+        "--pacing",
+        action=argparse.BooleanOptionalAction,
+        help="lengthen lead and step before a miss, for clients that follow (default: with auto)",
+    )
     parser.add_argument("--sampler-steps", type=int, help="override the bundle's (consistency: 1 or 2)")
     parser.add_argument("--seed", type=int, default=1234)
     parser.add_argument("--context-tail-samples", type=int, default=0, help="must be heard beyond a frame to use it")
@@ -92,13 +101,14 @@ def run(options: argparse.Namespace) -> int:
     upgrade = upgrade_of(options, backend, bundle.path)
     window = options.window_samples
     upstream = options.compat == "upstream"
+    pace = opening_pace(options, bundle, backend)
 
     def open_engine() -> Engine:
         return Engine.open(
             bundle,
             backend=backend,
             stems=bundle.manifest.stems[:1],
-            r=0.25,
+            **pace,
             window_samples=window if upstream else None,
             context_tail_samples=0 if upstream else options.context_tail_samples,
             sampler_steps=options.sampler_steps,
@@ -118,6 +128,7 @@ def run(options: argparse.Namespace) -> int:
         dump=options.print_dir,
         context_tail_samples=options.context_tail_samples,
         positions=not upstream,
+        pacing=pacing_of(options, bundle, backend),
     )
     server = Server(bundle, open_engine, config, upgrade)
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
@@ -151,6 +162,38 @@ def run(options: argparse.Namespace) -> int:
         sys.stderr.flush()
         os._exit(0)
     return 0
+
+
+def opening_pace(options: argparse.Namespace, bundle: Bundle, backend: str) -> dict[str, Any]:
+    """What the engine is warmed up for, as `Engine.open` takes it. Raises GeometryError, CalibrationError."""
+    from anacrusis.engine.engine import make_pace
+    from anacrusis.engine.errors import GeometryError
+    from anacrusis.server.wire.sockets import is_loopback
+
+    manifest, rung = bundle.manifest, None if backend == "auto" else backend
+    nfe = None if options.sampler_steps is None else manifest.sampler.table(options.sampler_steps).nfe
+    client = HERE if is_loopback(options.client_ip) else None
+    step, lead = auto_pace(options, Playing(manifest.name, bundle.hash, 1, rung, options.threads, nfe, client))
+    if step is None and lead is None:
+        return {"r": 0.25}
+    if options.compat == "upstream":
+        raise GeometryError("the original is paced by r and w only; leave out --step and --lead")
+    pace: dict[str, Any] = {"step_frames": 16 if step is None else step, "lead_frames": lead}
+    make_pace(manifest.geometry, **pace)
+    return pace
+
+
+def pacing_of(options: argparse.Namespace, bundle: Bundle, backend: str) -> Pacing | None:
+    """With --pacing, or with --step or --lead auto unless --no-pacing; by what was measured, where it was."""
+    from anacrusis.server.pacer import Pacing
+    from anacrusis.server.pacing import StepCost
+
+    if not (wants_calibration(options) if options.pacing is None else options.pacing):
+        return None
+    nfe = None if options.sampler_steps is None else bundle.manifest.sampler.table(options.sampler_steps).nfe
+    rung = None if backend == "auto" else backend
+    costs = step_costs(Playing(bundle.manifest.name, bundle.hash, 1, rung, options.threads, nfe))
+    return Pacing(tuple(StepCost(step, cycle_s) for step, cycle_s in costs))
 
 
 def upgrade_of(options: argparse.Namespace, backend: str, bundle: Path) -> Upgrade:

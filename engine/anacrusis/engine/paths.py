@@ -7,7 +7,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from anacrusis.engine.errors import BundleError, MissingExtraError
+import platformdirs
+
+from anacrusis.engine.errors import BundleError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 SHIPPED_BUNDLE = REPOSITORY / "bundles" / "tiny-cd"
@@ -24,18 +26,17 @@ def default_bundle() -> Path:
     raise BundleError("no bundle given: use --bundle DIR or set ANACRUSIS_BUNDLE (the repository ships one)")
 
 
-def plans_directory(cache: Path | None = None) -> Path:
-    """Where TensorRT plans are kept: below `cache`, else below ANACRUSIS_CACHE, else below the user's cache directory.
-
-    Makes nothing. Raises MissingExtraError where platformdirs is needed and not installed.
-    """
+def cache_directory(cache: Path | None = None) -> Path:
+    """What can be made again: `cache`, else ANACRUSIS_CACHE, else the user's cache directory. Makes nothing."""
     root = cache or Path(os.environ.get("ANACRUSIS_CACHE", ""))
-    if root != Path():
-        return root / "plans"
-    try:
-        import platformdirs
-    except ImportError:
-        raise MissingExtraError(
-            "platformdirs is not installed (pip install 'anacrusis[tensorrt]'); or set ANACRUSIS_CACHE"
-        ) from None
-    return platformdirs.user_cache_path("anacrusis", appauthor=False) / "plans"
+    return root if root != Path() else platformdirs.user_cache_path("anacrusis", appauthor=False)
+
+
+def plans_directory(cache: Path | None = None) -> Path:
+    """Where TensorRT plans are kept, in `cache_directory`."""
+    return cache_directory(cache) / "plans"
+
+
+def calibration_file(cache: Path | None = None) -> Path:
+    """Where `anacrusis calibrate` keeps what it measured, in `cache_directory`."""
+    return cache_directory(cache) / "calibration.json"

@@ -87,7 +87,10 @@ def _package(index: int, count: int, total: int, length: int) -> int:
 
 @dataclass(slots=True)
 class Batch:
-    """One cycle. Its reply covers frames [start - fade, start + step), before wrapping. targets: stem indices."""
+    """One cycle. Its reply covers frames [start - fade, start + step), before wrapping. targets: stem indices.
+
+    step_samples: of the reply, which is the step's own length while neither step nor lead changes.
+    """
 
     id: int
     curr_samples: int
@@ -107,6 +110,11 @@ class Batch:
     def first_samples(self) -> int:
         """Where the reply's sample 0 goes (the protocol's ws)."""
         return self.start_samples - self.fade_samples
+
+    @property
+    def end_samples(self) -> int:
+        """One past the reply's last sample."""
+        return self.start_samples + self.step_samples
 
     @property
     def length_samples(self) -> int:

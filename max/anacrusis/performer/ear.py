@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
 
@@ -16,13 +17,13 @@ from anacrusis.performer.placing import F32
 class Ear:
     """heard [targets, n] float32: channels `targets` of buffer [n, channels], each sample as it was when it passed.
 
-    concealed[k]: samples of step k's region [k * step + lead, (k + 1) * step + lead) that passed before their reply
-    came. The crossfade before a region belongs to the region it lies in.
+    concealed[id]: samples of batch id's region that passed before their reply came. The crossfade before a region
+    belongs to the region it lies in. What passes outside of any is nobody's: concealed[0].
     """
 
-    def __init__(self, buffer: F32, targets: Sequence[int], step_samples: int, lead_samples: int) -> None:
+    def __init__(self, buffer: F32, targets: Sequence[int]) -> None:
         self._buffer, self._targets = buffer, tuple(targets)
-        self._step, self._lead = step_samples, lead_samples
+        self._starts, self._batches = [0], [0]
         self._fresh = np.zeros((len(self._targets), buffer.shape[0]), np.bool_)
         self.heard: F32 = np.zeros((len(self._targets), buffer.shape[0]), np.float32)
         self.passed_samples = 0
@@ -34,13 +35,24 @@ class Ear:
         if first >= last:
             return
         self.heard[:, first:last] = self._buffer[first:last, self._targets].T
+        self._count(first, last, 1)
+        self.passed_samples = last
+
+    def expect(self, batch: int, start_samples: int, end_samples: int) -> None:
+        """A reply of this batch is to cover [start, end); from there on no earlier one is waited for."""
+        start = max(start_samples, 0)
+        self._count(start, self.passed_samples, -1)  # a lead below zero: passed before its region was known
+        index = bisect_left(self._starts, start)
+        self._starts[index:], self._batches[index:] = [start, max(end_samples, start)], [batch, 0]
+        self._count(start, self.passed_samples, 1)
+
+    def _count(self, first: int, last: int, sign: int) -> None:
         at = first
         while at < last:
-            step = (at - self._lead) // self._step
-            end = min((step + 1) * self._step + self._lead, last)
-            self.concealed[step] += int(np.count_nonzero(~self._fresh[:, at:end]))
+            index = bisect_right(self._starts, at)
+            end = min(self._starts[index] if index < len(self._starts) else last, last)
+            self.concealed[self._batches[index - 1]] += sign * int(np.count_nonzero(~self._fresh[:, at:end]))
             at = end
-        self.passed_samples = last
 
     def wrote(self, event: ChunkWritten) -> int:
         """A chunk is in the buffer; returns how many of its samples had already passed."""

@@ -7,7 +7,8 @@ Its host hands it a way to send, a clock, a sleep and a listener for events, cal
 reply after the next trigger, another datagram size, a cursor beyond the buffer) the better outcome is implemented.
 
 Ours beyond it: input channels after the stems, which are always context; a lead that is no multiple of the step, and
-the position message a server needs for it; events for our server's own messages.
+the position message a server needs for it; the pace that a server chooses, where steps are announced (`following.py`);
+events for our server's own messages.
 
 Every method belongs to one thread, the host's. Only `load_model` waits (180 ms, by the host's sleep).
 """
@@ -23,11 +24,14 @@ from numpy.typing import NDArray
 
 from anacrusis.performer.batch import Batch, DuplicateChunkError, StemReply
 from anacrusis.performer.events import ChunkWritten, Event, FromServer, Note
+from anacrusis.performer.following import Following
 from anacrusis.performer.placing import F32, blend, ramp, silence, spans
 from anacrusis.performer.settings import MAX_STEMS, SettingError, Settings
 from anacrusis.server.wire import messages, osc
-from anacrusis.server.wire.extension import FROM_SERVER, StepPosition
+from anacrusis.server.wire.extension import FROM_SERVER, Extension, PaceChoice
+from anacrusis.server.wire.region import region_of
 
+MOST_BATCHES: Final = 64  # remembered at once
 LOAD_PAUSE_S: Final = 0.030  # the original server handles each message on a thread of its own
 
 
@@ -54,6 +58,7 @@ class MultiTrack:
         self.armed = False  # the next /ready starts the load sequence
         self.announce_steps = False  # send our position message with every batch
         self._lead_samples: int | None = None
+        self._following = Following()
         self._batches: dict[int, Batch] = {}
         self._epoch_after = 0  # replies up to this id belong to before a reset
         self._test_sent: tuple[float, int] | None = None
@@ -63,6 +68,8 @@ class MultiTrack:
     def _change(self, **values: Any) -> None:
         changed = replace(self.settings, **values)
         changed.validate()
+        if changed.step_samples != self.settings.step_samples or changed.slot_samples != self.settings.slot_samples:
+            self._following.refuse()
         self.settings = changed
 
     def configure(self, **values: Any) -> None:
@@ -126,11 +133,18 @@ class MultiTrack:
         """A lead of our own in place of trunc(w * r * T), or None. Needs a server that reads our position message."""
         if lead_samples is not None and lead_samples < -self.step_samples:
             raise SettingError(f"lead is {lead_samples} samples; the lowest is minus a step, {-self.step_samples}")
+        if lead_samples != self._lead_samples:
+            self._following.refuse()
         self._lead_samples = lead_samples
 
     @property
     def step_samples(self) -> int:
         return self.settings.step_samples
+
+    @property
+    def until_next_samples(self) -> int:
+        """From the last trigger to the next: the step that was asked for, or that the server chose."""
+        return self._following.until_next(self.step_samples)
 
     @property
     def lead_samples(self) -> int:
@@ -146,12 +160,15 @@ class MultiTrack:
             self._send(datagram)
 
     def load_sequence(self) -> tuple[bytes, ...]:
+        """A server that is set up has chosen no pace yet: back to what was asked for."""
+        self._following.forget()
         return self.settings.load_sequence()
 
     def reset(self) -> None:
         """Clear the server's history; replies to what was sent before are not written any more."""
         self._epoch_after = self.batch_id
         self._batches.clear()
+        self._following.reset()
         self._send(messages.RESET)
 
     def print(self) -> None:
@@ -175,7 +192,7 @@ class MultiTrack:
             return self._nothing("no buffer is bound; set_buffer comes first")
         if curr_samples == 0 and not live:
             return None
-        step, frames = self.step_samples, buffer.shape[0]
+        step, frames = self.until_next_samples, buffer.shape[0]
         end = frames if live and curr_samples == 0 else curr_samples
         first, last = max(end - step, 0), min(end, frames)
         if first >= last:
@@ -183,21 +200,22 @@ class MultiTrack:
         self._tell_what_is_missing()
         targets = tuple(i for i, flag in enumerate(self.settings.flags) if flag)
         self.batch_id += 1
+        position = self._following.position(self.batch_id, curr_samples, self.step_samples, self.lead_samples)
+        region = region_of(position)
         batch = Batch(
             id=self.batch_id,
             curr_samples=curr_samples,
-            start_samples=curr_samples + self.lead_samples,
-            step_samples=step,
+            start_samples=region.start_samples,
+            step_samples=region.length_samples,
             fade_samples=self.settings.fade_samples(self.rate_hz),
             targets=targets,
             sent_s=self._clock(),
         )
         self._remember(batch)
         for stem in targets:
-            silence(buffer[:, stem], batch.start_samples, step, loop=live)
-        position = StepPosition(batch.id, curr_samples, step, self.lead_samples).encode()
-        datagrams = self._context(batch.id, buffer[first:last], targets)
-        for datagram in (position, *datagrams, position) if self.announce_steps else datagrams:
+            silence(buffer[:, stem], batch.start_samples, batch.step_samples, loop=live)
+        said, datagrams = position.encode(), self._context(batch.id, buffer[first:last], targets)
+        for datagram in (said, *datagrams, said) if self.announce_steps else datagrams:
             self._send(datagram)
         return batch
 
@@ -208,6 +226,9 @@ class MultiTrack:
     def _remember(self, batch: Batch) -> None:
         """The released external accepts replies one batch late; a lead of several steps needs as many."""
         keep = max(2, -(-self.lead_samples // max(batch.step_samples, 1)) + 1)
+        if self._following.choice is not None:  # steps of several lengths: what the playhead has not passed
+            ahead = sum(b.end_samples > batch.curr_samples >= b.curr_samples for b in self._batches.values())
+            keep = max(2, min(ahead + 1, MOST_BATCHES))
         self._batches[batch.id] = batch
         for old in sorted(self._batches)[:-keep]:
             del self._batches[old]
@@ -268,13 +289,18 @@ class MultiTrack:
         if name in self.stems:
             self._on_reply(self.stems.index(name), messages.read_reply(data))
         elif address in FROM_SERVER:
-            self._report(FromServer(FROM_SERVER[address].read(osc.decode(data))))
+            self._on_ours(FROM_SERVER[address].read(osc.decode(data)))
         elif address == "/ready":
             self._on_ready(osc.decode(data))
         elif address == "/batch_dropped":
             self._on_dropped(osc.decode(data))
         elif address == "/packet_test_response":
             self._on_packet_test(data)
+
+    def _on_ours(self, message: Extension) -> None:
+        if isinstance(message, PaceChoice) and self.announce_steps:
+            self._following.take(message)
+        self._report(FromServer(message))
 
     def _on_ready(self, message: osc.Message) -> None:
         if message.tags != "T":

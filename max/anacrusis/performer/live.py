@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A recording performed in real time with a server: one thread, one loop, the wall clock as the playhead.
 
-Step k is sent when the playhead has reached k * step. What comes back goes where the released external puts it, and a
+A step is sent when the playhead has reached its end. What comes back goes where the released external puts it, and a
 listener copies each sample as the playhead passes it: audio that comes late is not heard, here as on stage. A server
-that goes away and comes back is set up again while the music plays on (`session.py`).
+that goes away and comes back is set up again while the music plays on (`session.py`). The first step and lead are the
+plan's; where our server chooses others, they count from the next trigger on (`following.py`).
 
 The world comes in through a `Transport`; with one that simulates it, the loop runs without sockets and without waiting.
 """
@@ -29,8 +30,8 @@ from anacrusis.performer.files import Recording
 from anacrusis.performer.placing import F32
 from anacrusis.performer.plan import RATE_HZ, Pace, Plan, stems_of
 from anacrusis.performer.session import Session
-from anacrusis.performer.take import Counters, LiveStep, RungChange, Take
-from anacrusis.server.wire.extension import Dropped, RungState, StepStatus
+from anacrusis.performer.take import Counters, LiveStep, PaceChange, RungChange, Take
+from anacrusis.server.wire.extension import Dropped, PaceChoice, RungState, StepStatus
 
 TICK_S: Final = 0.008  # how often the listener follows the playhead where nothing arrives
 HELLO_RETRY_S, HELLO_S = 0.2, 1.0
@@ -104,6 +105,7 @@ class _Performance:
         self._rate_hz = RATE_HZ
         self._told: set[str] = set()
         self._rungs: list[tuple[float, RungState]] = []  # seconds of the clock
+        self._paces: list[tuple[float, PaceChoice]] = []
 
     def _no_sleep(self, seconds: float) -> None:
         raise AssertionError("the loop never waits: load sequences go through the agenda")
@@ -123,7 +125,7 @@ class _Performance:
         context: F32 = buffer[:, heard_channels].sum(axis=1, dtype=np.float32)
         self._set_up(buffer, stems, targets, inputs, pace)
         self._await_model()
-        self._ear = ear = Ear(buffer, targets, pace.step_samples, pace.lead_samples)
+        self._ear = ear = Ear(buffer, targets)
         names = tuple(stems[i] for i in targets)
         complete = True
         try:
@@ -132,11 +134,12 @@ class _Performance:
             complete = False
         passed = ear.passed_samples
         for step in self._steps.values():
-            step.concealed_samples = ear.concealed[step.curr_samples // pace.step_samples]
+            step.concealed_samples = ear.concealed[step.batch]
         records = tuple(self._steps.values())
         rungs = tuple(RungChange(at_s - self._began_s, *astuple(said)) for at_s, said in self._rungs)
+        paces = tuple(PaceChange(at_s - self._began_s, *astuple(said)) for at_s, said in self._paces)
         heard = ear.heard[:, :passed]
-        return Take(context[:passed], heard, names, pace, server, records, self._counters, complete, rungs)
+        return Take(context[:passed], heard, names, pace, server, records, self._counters, complete, rungs, paces)
 
     # -- before the music ------------------------------------------------------------------------------------
 
@@ -189,15 +192,16 @@ class _Performance:
 
     def _play(self, length: int, pace: Pace, names: tuple[str, ...]) -> None:
         self._began_s = self._transport.clock()
-        total = length // pace.step_samples
-        for k in range(1, total + 1):
-            curr = k * pace.step_samples
+        curr, done = pace.step_samples, 0
+        while curr <= length:
             self._pump(self._time_of(curr))
             self._step(curr, pace, names)
-            self._on_step(k, total)
+            curr, done = curr + self._external.until_next_samples, done + 1
+            self._on_step(done, done + (length - curr) // self._external.until_next_samples + 1)
         self._pump(self._time_of(length))
         self._listen(length)
-        linger_s = max(pace.lead_samples, pace.step_samples) / pace.rate_hz + LINGER_S
+        ends = max((step.start_samples + step.length_samples for step in self._steps.values()), default=0)
+        linger_s = max(ends - length, pace.step_samples) / pace.rate_hz + LINGER_S
         self._pump(self._transport.clock() + linger_s, lambda: all(map(self._settled, self._steps.values())))
 
     def _settled(self, step: LiveStep) -> bool:
@@ -213,7 +217,9 @@ class _Performance:
         batch = self._external.predict(curr)
         if batch is None:
             return
-        deadline = curr + pace.lead_samples - pace.fade_samples
+        deadline, until_next = batch.first_samples, self._external.until_next_samples
+        if self._ear is not None:
+            self._ear.expect(batch.id, batch.start_samples, batch.end_samples)
         self._steps[batch.id] = LiveStep(
             batch=batch.id,
             curr_samples=curr,
@@ -221,8 +227,10 @@ class _Performance:
             sent_s=now_s - self._began_s,
             deadline_s=deadline / pace.rate_hz,
             chunks=dict.fromkeys(names, (0, 0)),
+            length_samples=batch.step_samples,
+            until_next_samples=until_next,
         )
-        self._session.sent(max(self._time_of(deadline), now_s + pace.step_samples / pace.rate_hz))
+        self._session.sent(max(self._time_of(deadline), now_s + until_next / pace.rate_hz))
 
     def _listen(self, to_samples: int) -> None:
         if self._ear is not None:
@@ -259,6 +267,8 @@ class _Performance:
             self._on_note(event)
         elif isinstance(event.message, RungState):
             self._rungs.append((self._transport.clock(), event.message))
+        elif isinstance(event.message, PaceChoice):
+            self._paces.append((self._transport.clock(), event.message))
         elif isinstance(event.message, StepStatus | Dropped):
             step = self._steps.get(event.message.batch)
             if step is not None and isinstance(event.message, StepStatus):

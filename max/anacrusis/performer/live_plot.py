@@ -79,7 +79,12 @@ def _arrivals(axis: Axes, take: Take) -> None:
     if silent:
         axis.plot(silent, np.zeros(len(silent)), "x", color=LATE, clip_on=False, label="no reply")
     budget_ms = 1e3 * (take.pace.lead_samples - take.pace.fade_samples) / take.pace.rate_hz
-    axis.axhline(budget_ms, color="k", linestyle="--", linewidth=0.9, label=f"deadline {budget_ms:.0f} ms")
+    if any(change.follow for change in take.paces):  # each step has its own
+        due = [1e3 * (step.deadline_s - step.curr_samples / take.pace.rate_hz) for step in take.steps]
+        sent = [step.sent_s for step in take.steps]
+        axis.step(sent, due, where="post", color="k", linestyle="--", linewidth=0.9, label="deadline, as paced")
+    else:
+        axis.axhline(budget_ms, color="k", linestyle="--", linewidth=0.9, label=f"deadline {budget_ms:.0f} ms")
     axis.set_title("arrival after its step was sent", loc="left", fontsize=9)
     axis.set_ylabel("ms")
     axis.set_ylim(bottom=min(0.0, 1.1 * budget_ms))

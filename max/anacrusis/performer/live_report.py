@@ -33,6 +33,7 @@ def report(take: Take) -> dict[str, Any]:
         "compute": _compute(take.steps),
         "deadline": _deadline(take),
         "liveness": _liveness(take),
+        "paces": [{**asdict(change), "at_s": round(change.at_s, 3)} for change in take.paces],
         "rungs": [{**asdict(change), "at_s": round(change.at_s, 3)} for change in take.rungs],
         "switches": _switches(take),
         "steps": [_step(step) for step in take.steps],

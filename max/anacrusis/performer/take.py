@@ -15,9 +15,10 @@ from anacrusis.server.wire.extension import ServerHello, StepStatus
 class LiveStep:
     """One `predict` and what came of it. Times are seconds since the music began; positions samples.
 
-    deadline_s: when the playhead reaches the reply's crossfade, curr + lead - fade. chunks: stem -> (came, expected);
-    expected is 0 while none came. late_samples: written when the playhead had passed them. concealed_samples: heard
-    as silence or as what was there before, because no reply had come.
+    deadline_s: when the playhead reaches the reply's crossfade, start - fade. length_samples: of the reply but for the
+    crossfade. until_next_samples: from this trigger to the next, where the lead is start + length - curr - that.
+    chunks: stem -> (came, expected); expected is 0 while none came. late_samples: written when the playhead had passed
+    them. concealed_samples: heard as silence or as what was there before, because no reply had come.
     """
 
     batch: int
@@ -33,6 +34,8 @@ class LiveStep:
     concealed_samples: int = 0
     dropped: bool = False
     status: StepStatus | None = None
+    length_samples: int = 0
+    until_next_samples: int = 0
 
     @property
     def answered(self) -> bool:
@@ -72,6 +75,18 @@ class RungChange:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class PaceChange:
+    """What our server chose, and why (see `PaceChoice`). at_s: since the music began, negative before."""
+
+    at_s: float
+    batch: int
+    step_samples: int
+    lead_samples: int
+    follow: int
+    text: str
+
+
 @dataclass(slots=True)
 class Counters:
     """Liveness of the whole performance."""
@@ -91,6 +106,8 @@ class Counters:
 class Take:
     """context [n], heard [stems, n] float32 at pace.rate_hz. server: who answered our hello, None for the released.
 
+    pace: as it was asked for; paces: what the server chose instead, where it chooses.
+
     complete False: interrupted, and cut to what had been played.
     """
 
@@ -103,6 +120,7 @@ class Take:
     counters: Counters = field(default_factory=Counters)
     complete: bool = True
     rungs: tuple[RungChange, ...] = ()
+    paces: tuple[PaceChange, ...] = ()
 
     @property
     def switches(self) -> tuple[RungChange, ...]:

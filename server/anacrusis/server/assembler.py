@@ -26,6 +26,7 @@ from anacrusis.server.controls import Controls, RefusedError
 from anacrusis.server.lengths import StepLengths
 from anacrusis.server.wire.extension import StepPosition
 from anacrusis.server.wire.messages import AudioMessage
+from anacrusis.server.wire.region import region_of
 
 STALE_IDS: Final = 8
 STALE_S: Final = 2.0
@@ -57,6 +58,9 @@ class ReadyStep:
     skip_samples passed unheard before it. audio [n] is what was heard, n < step_samples only in a short first
     batch. predict False: superseded by a newer step, hear it only. deadline_s: when the client's crossfade into
     the reply begins to play, counted from the first datagram: before it, where the lead is within the fade.
+
+    reply: (start from the batch's end, length), None for (lead, step); another where step or lead change. positioned:
+    the client says positions, and so can follow a pace.
     """
 
     epoch: int
@@ -73,6 +77,16 @@ class ReadyStep:
     controls: Controls
     predict: bool
     refusal: str = ""  # why there is to be no reply
+    reply: tuple[int, int] | None = None
+    positioned: bool = False
+
+    @property
+    def reply_lead_samples(self) -> int:
+        return self.lead_samples if self.reply is None else self.reply[0]
+
+    @property
+    def reply_samples(self) -> int:
+        return self.step_samples if self.reply is None else self.reply[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,10 +258,8 @@ class Assembler:
 
     def _patience_ends_s(self, batch: Batch) -> float:
         if batch.closes_s is None:
-            last_moment = (
-                self._deadline_s(batch, self._lead(batch, self._lengths.expected(batch, self._position(batch))))
-                - self._budget_s()
-            )
+            expected = self._lengths.expected(batch, self._position(batch))
+            last_moment = self._deadline_s(batch, self._lead(batch, expected)) - self._budget_s()
             patience_s = batch.t_first_s + PATIENCE_S
             hurry = last_moment >= batch.t_first_s + LEAST_ASSEMBLY_S
             batch.closes_s = min(patience_s, last_moment) if hurry else patience_s
@@ -269,8 +281,8 @@ class Assembler:
         if skip < 0 or misplaced:
             self.epoch, self.reason = self.epoch + 1, "window" if misplaced else "position"
             skip, steps_skipped = 0, 0
-        lead = self._lead(batch, step)
-        line.position, line.last_id, line.step_samples = self._position(batch), batch.id, step
+        lead, position = self._lead(batch, step), self._position(batch)
+        line.position, line.last_id, line.step_samples = position, batch.id, step
         self._planes.give_back(self._closed)
         self._closed, self._challenger, self._witness = batch, None, None
         return ReadyStep(
@@ -280,7 +292,7 @@ class Assembler:
             skipped_batches=steps_skipped,
             audio=batch.audio(length),
             step_samples=step,
-            lead_samples=lead,
+            lead_samples=lead if position is None else position.lead_samples,
             missing=batch.missing(length, self.stems),
             t_first_s=batch.t_first_s,
             t_ready_s=t_s,
@@ -288,6 +300,8 @@ class Assembler:
             controls=batch.controls,
             predict=predict,
             refusal=batch.refusal,
+            reply=_reply(position),
+            positioned=position is not None,
         )
 
     def _position(self, batch: Batch) -> StepPosition | None:
@@ -296,11 +310,14 @@ class Assembler:
         if batch.position is not None or last is None:
             return batch.position
         curr = last.curr_samples + (batch.id - last.batch) * last.step_samples
-        return replace(last, batch=batch.id, curr_samples=curr)
+        return replace(last, batch=batch.id, curr_samples=curr, start_samples=None)
 
     def _lead(self, batch: Batch, step_samples: int) -> int:
+        """From the batch's end to where its reply starts."""
         position = self._position(batch)
-        return position.lead_samples if position is not None else int(batch.controls.w * step_samples)
+        if position is None:
+            return int(batch.controls.w * step_samples)
+        return region_of(position).start_samples - position.curr_samples
 
     # -- what time it is --------------------------------------------------------------------------------------
 
@@ -370,3 +387,11 @@ class Assembler:
         self._open.update({batch.id: batch for batch in batches})
         self._t_heard_s = batches[-1].t_last_s
         return Fate.WRITTEN if reason == JOINS else Fate.EPOCH
+
+
+def _reply(position: StepPosition | None) -> tuple[int, int] | None:
+    """Of a ReadyStep: None where the reply is [curr + lead, curr + lead + step)."""
+    if position is None or position.start_samples is None:
+        return None
+    region = region_of(position)
+    return region.start_samples - position.curr_samples, region.length_samples

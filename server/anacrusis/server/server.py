@@ -26,6 +26,7 @@ from anacrusis.engine.engine import Engine
 from anacrusis.engine.errors import AnacrusisError
 from anacrusis.server.admission import Admission, client_address
 from anacrusis.server.clocks import Counters, Narrator
+from anacrusis.server.pacer import Pacing
 from anacrusis.server.rungs import Upgrade
 from anacrusis.server.sender import PAUSE_S, Sender
 from anacrusis.server.session import Session, SessionConfig
@@ -44,7 +45,8 @@ class ServerConfig:
     """Where to listen and whom to answer. bind_ip None: loopback, or every interface for a client elsewhere.
 
     port 0: any free one. windows: the client's possible T (see SessionConfig). dump: the only directory /print may
-    write in. send_pause_s: rest after every 16 KiB of replies. positions: take /anacrusis/step.
+    write in. send_pause_s: rest after every 16 KiB of replies. positions: take /anacrusis/step. pacing: choose step and
+    lead while a client plays that says positions.
     """
 
     bind_ip: str | None = None
@@ -58,6 +60,7 @@ class ServerConfig:
     send_pause_s: float = PAUSE_S
     context_tail_samples: int = 0
     positions: bool = True
+    pacing: Pacing | None = None
 
     def validate(self) -> None:
         """Raise AnacrusisError for a port or window that cannot be."""
@@ -67,6 +70,10 @@ class ServerConfig:
         for window in self.windows:
             if not 1 <= window <= 1 << 24:
                 raise AnacrusisError(f"a window of {window} samples cannot be; the stock patch has T = 264600")
+        if self.pacing is not None:
+            self.pacing.validate()
+            if not self.positions:
+                raise AnacrusisError("the original's cycle is paced by r and w only; leave out --pacing")
 
     def bind_address(self) -> str:
         """bind_ip resolved, or what the client's address asks for. Raises SocketError."""
@@ -79,15 +86,21 @@ class Server:
     """A bundle behind a socket. open_engine is called on the engine thread, and again by /load_model if it raised.
 
     upgrade: a better rung is prepared while that engine plays, and takes over between two steps (see `rungs.py`).
+    clock: monotonic seconds, of every deadline and duration.
     """
 
     def __init__(
-        self, bundle: Bundle, open_engine: Callable[[], Engine], config: ServerConfig, upgrade: Upgrade | None = None
+        self,
+        bundle: Bundle,
+        open_engine: Callable[[], Engine],
+        config: ServerConfig,
+        upgrade: Upgrade | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         config.validate()
         if upgrade is not None:
             upgrade.validate()
-        self.config, self.counters, self._narrator = config, Counters(), Narrator()
+        self.config, self.counters, self._narrator, self._clock = config, Counters(), Narrator(), clock
         admission = Admission(config.client_ip, config.allow, config.token)
         self._receiver = open_receiver(config.bind_address(), config.port)
         self._outlet = open_sender()
@@ -102,6 +115,8 @@ class Server:
             self.counters,
             context_tail_samples=config.context_tail_samples,
             upgrade=upgrade,
+            pacing=config.pacing,
+            clock=clock,
         )
         self.session = Session(
             bundle,
@@ -182,13 +197,13 @@ class Server:
         buffer = memoryview(bytearray(65_536))
         wake: float | None = None
         while not self._stopping.is_set():
-            now = time.perf_counter()
+            now = self._clock()
             wait = LONGEST_WAIT_S if wake is None else min(max(wake - now, 0.0), LONGEST_WAIT_S)
             try:
                 self._receiver.settimeout(max(wait, 1e-4))
                 size, source = self._receiver.recvfrom_into(buffer)
             except (TimeoutError, BlockingIOError):
-                self.session.tick(time.perf_counter())
+                self.session.tick(self._clock())
                 wake = self.session.next_wake_s()
                 continue
             except OSError as error:  # a reset connection on Windows, an interface that went away
@@ -197,7 +212,7 @@ class Server:
                 self._narrator.say("receive", f"receive failed ({error}); still listening")
                 time.sleep(0.05)
                 continue
-            now = time.perf_counter()
+            now = self._clock()
             self.session.datagram(bytes(buffer[:size]), source, now)
             wake = self.session.next_wake_s()
             if wake is not None and wake <= now:

@@ -27,7 +27,8 @@ from anacrusis.server.batch import F32, Source
 from anacrusis.server.clocks import Counters, Narrator
 from anacrusis.server.controls import SETTERS, Controls, RefusedError, apply
 from anacrusis.server.wire import extension, messages, osc
-from anacrusis.server.worker import Again, Begin, Dump, Load, Prepare, Work
+from anacrusis.server.wire.region import region_of
+from anacrusis.server.work import Again, Begin, Dump, Load, Prepare, Work
 
 HELLO_BEGINS: Final = osc.string_bytes(extension.ClientHello.ADDRESS)
 MOST_HELLO_BYTES: Final = 1024
@@ -57,6 +58,8 @@ class Engineer(Protocol):
     current_epoch: int
 
     def put(self, work: Work) -> None: ...
+    @property
+    def pace(self) -> extension.PaceChoice | None: ...
     @property
     def budget_s(self) -> float: ...
 
@@ -319,14 +322,19 @@ class Session:
             ).encode(),
             target,
         )
+        pace = self._engineer.pace
+        if pace is not None and self._out.target == target:
+            self._out.say(pace.encode(), target)
 
     def _position(self, message: osc.Message, source: Source) -> None:
         position = extension.StepPosition.read(message)
         if not self._config.positions:
             raise RefusedError("/anacrusis/step: the original's cycle is paced by r and w only")
-        fade = self.controls.fade_samples(self._manifest.sample_rate_hz)
+        fade, geometry = self.controls.fade_samples(self._manifest.sample_rate_hz), self._manifest.geometry
+        region = region_of(position)
         try:
-            Pace(position.step_samples, position.lead_samples, fade).validate(self._manifest.geometry)
+            Pace(position.step_samples, position.lead_samples, fade).validate(geometry)
+            Pace(region.length_samples, region.start_samples - position.curr_samples, fade).validate(geometry)
         except GeometryError as error:
             self.assembler.refuse(position.batch, str(error), source, self._t_s)
             raise RefusedError(f"/anacrusis/step: {error}") from None

@@ -8,80 +8,34 @@ never slips and the newest is answered; results of an epoch that has ended are d
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 
-from anacrusis.engine.cycle import Step
+from anacrusis.engine.cycle import Cycle, Step
 from anacrusis.engine.engine import Engine
 from anacrusis.engine.errors import AnacrusisError, BackendError, GeometryError
-from anacrusis.engine.standby import News, Preparing, Ready, Refused
+from anacrusis.engine.standby import Preparing, Ready, Refused
 from anacrusis.engine.upstream import UpstreamPace
 from anacrusis.engine.window import Pace
 from anacrusis.server.assembler import ReadyStep
 from anacrusis.server.clocks import Counters, Recent
 from anacrusis.server.controls import Controls
 from anacrusis.server.dump import is_writing, write_dump
+from anacrusis.server.pacer import Pacer, Pacing
 from anacrusis.server.rungs import Rungs, Upgrade
 from anacrusis.server.sender import Reply, Sender
 from anacrusis.server.wire import extension, messages
+from anacrusis.server.work import Again, Begin, Dump, Fence, Load, Prepare, Work
 
 _log = logging.getLogger("anacrusis.server")
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """Open the engine if it is not open; begin an epoch with these controls."""
-
-    epoch: int
-    controls: Controls
-
-
-@dataclass(frozen=True, slots=True)
-class Begin:
-    """A new epoch: silence behind."""
-
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True)
-class Prepare:
-    """Bind these stems before a step needs them."""
-
-    controls: Controls
-
-
-@dataclass(frozen=True, slots=True)
-class Again:
-    """Answer the newest step once more (`/predict`)."""
-
-    epoch: int
-    batch: int
-    controls: Controls
-
-
-@dataclass(frozen=True, slots=True)
-class Dump:
-    """Write what is remembered into a directory (`/print`)."""
-
-    directory: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Fence:
-    """Set `done` when everything before it was computed and sent."""
-
-    done: threading.Event
-
-
-Work = Fence | Load | Begin | Prepare | Again | Dump | ReadyStep | News | None
 
 
 class Worker:
@@ -98,6 +52,7 @@ class Worker:
         *,
         context_tail_samples: int = 0,
         upgrade: Upgrade | None = None,
+        pacing: Pacing | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._open_engine, self._sender, self._counters, self._clock = open_engine, sender, counters, clock
@@ -109,6 +64,7 @@ class Worker:
         self._epoch = 0
         self._step: ReadyStep | None = None  # the newest step heard in this epoch
         self._cycles, self._sends = Recent(), Recent()
+        self._pacer, self._superseded = Pacer(pacing, sender.tell), 0
         self.state = "loading"
         self.current_epoch = 0  # set by the receiving thread: results of any other are discarded
         self.opened: Future[None] = Future()
@@ -142,6 +98,11 @@ class Worker:
         return "" if engine is None else engine.backend.name
 
     @property
+    def pace(self) -> extension.PaceChoice | None:
+        """What was chosen last of this performance."""
+        return self._pacer.choice
+
+    @property
     def budget_s(self) -> float:
         """The longest that a cycle and its sending took of late."""
         return self._cycles.worst_s() + self._sends.worst_s()
@@ -170,6 +131,7 @@ class Worker:
             self._sender.fence(work.done)
         elif isinstance(work, Load):
             opened = self._engine is not None
+            self._pacer.load()
             self._open()
             self._prepare(work.controls, waits=True)
             self._begin(work.epoch)
@@ -221,6 +183,7 @@ class Worker:
         if self._engine is not None and epoch != self._epoch:
             self._engine.reset()
             self._rungs.epoch_began()
+            self._pacer.epoch_began()
         self._epoch, self._step = epoch, None
 
     def _prepare(self, controls: Controls, *, waits: bool = False) -> tuple[str, ...]:
@@ -233,6 +196,7 @@ class Worker:
             engine.skip(step.skip_samples)
         self._step = step
         if not (newest and step.predict) or step.epoch != self.current_epoch:
+            self._superseded += step.predict  # it was next when it came
             self._hear_only(step, engine, "a newer step was complete")
             return
         if step.refusal:
@@ -253,12 +217,18 @@ class Worker:
                 self._hear_only(step, engine, f"{', '.join(step.controls.stems)} is being prepared")
                 return
             begin = self._clock()
-            result = self._rungs.step(engine, step)
+            with self._reply_of(step, engine):
+                result = self._rungs.step(engine, step)
         except Exception:
             self._hear_only(step, engine, "the engine failed")
             raise
-        self._cycles.add(self._clock() - begin)
-        self._reply(step, result)
+        took_s = self._clock() - begin
+        self._cycles.add(took_s)
+        if isinstance(engine.cycle, Cycle) and step.epoch == self.current_epoch:
+            counters = self._counters
+            misses = counters.late + counters.abandoned + self._superseded
+            self._pacer.answered(step, engine.cycle, took_s, self._sends.worst_s(), misses)
+        self._reply(step, result, engine)
 
     def _answer_again(self, work: Again, engine: Engine) -> None:
         """The same place, anew; before any step there is nothing to answer but silence, which the original does too."""
@@ -280,7 +250,9 @@ class Worker:
             return
         asked = self._clock()  # what was due when the step came is past: it is due as late again
         due = asked + (step.deadline_s - step.t_first_s)
-        self._reply(replace(step, t_first_s=asked, t_ready_s=asked, deadline_s=due), engine.again())
+        with self._reply_of(step, engine):
+            result = engine.again()
+        self._reply(replace(step, t_first_s=asked, t_ready_s=asked, deadline_s=due), result, engine)
 
     def _set_pace(self, step: ReadyStep, engine: Engine) -> None:
         manifest = engine.bundle.manifest
@@ -291,7 +263,20 @@ class Worker:
         else:
             engine.set_pace(Pace(step.step_samples, step.lead_samples, fade, self._context_tail_samples))
 
-    def _reply(self, step: ReadyStep, result: Step) -> None:
+    @contextlib.contextmanager
+    def _reply_of(self, step: ReadyStep, engine: Engine) -> Iterator[None]:
+        """Within, the engine writes what this reply covers; after it, it is paced as before."""
+        pace = engine.cycle.pace
+        if step.reply is None or not isinstance(pace, Pace):
+            yield
+            return
+        engine.set_pace(replace(pace, step_samples=step.reply_samples, lead_samples=step.reply_lead_samples))
+        try:
+            yield
+        finally:
+            engine.set_pace(pace)
+
+    def _reply(self, step: ReadyStep, result: Step, engine: Engine) -> None:
         if step.epoch != self.current_epoch:
             return  # a reset came while the networks ran
         for stem in result.concealed:
@@ -311,7 +296,10 @@ class Worker:
         if stems != step.controls.stems:  # more are bound than are asked for, while what is asked for is prepared
             rows = [row for row, stem in enumerate(stems) if stem in step.controls.stems]
             stems, audio = tuple(stems[row] for row in rows), audio[rows]
-        good_for = max(2, -(-step.lead_samples // step.step_samples) + 1)
+        # The steps to come may be as short as a frame where this one is the last of its length.
+        frame = engine.bundle.manifest.geometry.frame_samples
+        unit = step.step_samples if step.reply is None else min(step.step_samples, frame)
+        good_for = max(2, -(-step.lead_samples // unit) + 1)
         self._sender.submit(Reply(step.epoch, step.batch, stems, audio, step.controls.package, good_for, on_sent))
 
     def _account(self, step: ReadyStep, result: Step, sent_s: float, complete: bool) -> None:

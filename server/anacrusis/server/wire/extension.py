@@ -6,7 +6,7 @@ A server sends them only to a client that said hello. Type tags are in each clas
 fields; positions are samples of the client's own count (`curr`), int64.
 
     client -> server   hello, step
-    server -> client   hello, epoch, model, rung, status, late, dropped, concealed, refused
+    server -> client   hello, epoch, model, rung, pace, status, late, dropped, concealed, refused
 """
 
 from __future__ import annotations
@@ -51,17 +51,33 @@ class ClientHello(Extension):
 
 @dataclass(frozen=True, slots=True)
 class StepPosition(Extension):
-    """Batch `batch` ends at curr_samples (its context is [curr - step, curr)); the reply starts at curr + lead.
+    """Batch `batch` ends at curr_samples: its context is [curr - step, curr), its reply [start, curr + lead + step).
 
-    Sent before the batch's audio, and once more after it. Leads that are no multiple of the step need it.
+    start_samples None, which is not sent: curr + lead. A client whose step or lead changes says it where it is another
+    place, the end of the reply before (see `region.py`). Sent before the batch's audio, and once more after it.
     """
 
     ADDRESS: ClassVar[str] = "/anacrusis/step"
     TAGS: ClassVar[str] = "ihii"
+    START_TAG: ClassVar[str] = "h"
     batch: int
     curr_samples: int
     step_samples: int
     lead_samples: int
+    start_samples: int | None = None
+
+    def encode(self) -> bytes:
+        *values, start = astuple(self)
+        if start is None:
+            return encode(self.ADDRESS, self.TAGS, *values)
+        return encode(self.ADDRESS, self.TAGS + self.START_TAG, *values, start)
+
+    @classmethod
+    def read(cls, message: Message) -> Self:
+        """Raises WireError unless address and tags are this message's, with or without a start."""
+        if message.address != cls.ADDRESS or message.tags not in (cls.TAGS, cls.TAGS + cls.START_TAG):
+            raise WireError(f"{message.address} takes ,{cls.TAGS}[{cls.START_TAG}] and not ,{message.tags[:40]}")
+        return cls(*message.arguments)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +123,23 @@ class RungState(Extension):
     state: str
     rung: str
     batch: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaceChoice(Extension):
+    """The step and lead that the server wants from the next trigger on. batch: the newest answered when it was chosen.
+
+    follow: 1 where this client is to play by it; 0 where it cannot (it says no positions), and what it asked for stays.
+    text: why.
+    """
+
+    ADDRESS: ClassVar[str] = "/anacrusis/pace"
+    TAGS: ClassVar[str] = "iiiis"
+    batch: int
+    step_samples: int
+    lead_samples: int
+    follow: int
     text: str
 
 
@@ -191,6 +224,9 @@ class Refused(Extension):
 
 FROM_SERVER: Final[dict[str, type[Extension]]] = {
     kind.ADDRESS: kind
-    for kind in (ServerHello, ModelState, RungState, NewEpoch, StepStatus, Late, Dropped, Concealed, Refused)
+    for kind in (
+        *(ServerHello, ModelState, RungState, PaceChoice, NewEpoch),
+        *(StepStatus, Late, Dropped, Concealed, Refused),
+    )
 }
 FROM_CLIENT: Final[dict[str, type[Extension]]] = {kind.ADDRESS: kind for kind in (ClientHello, StepPosition)}
