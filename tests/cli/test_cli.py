@@ -20,7 +20,19 @@ import soundfile
 from .conftest import Capture, refused, run
 
 RATE, LENGTH = 48000, 2 * 48000  # two seconds
-FAST = ["--backend", "onnxruntime", "--threads", "1", "--step-frames", "8", "--lead-frames", "1"]  # three steps
+TINY = str(Path(__file__).resolve().parents[2] / "bundles" / "tiny-cd")
+FAST = [
+    "--bundle",
+    TINY,
+    "--backend",
+    "onnxruntime",
+    "--threads",
+    "1",
+    "--step-frames",
+    "8",
+    "--lead-frames",
+    "1",
+]  # three steps
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,7 @@ from anacrusis.train.starter import bundle as command  # noqa: E402
 from anacrusis.train.starter.bundle import write_starter_bundle  # noqa: E402
 from anacrusis.train.starter.config import Training  # noqa: E402
 from anacrusis.train.starter.graphs import as_traced, middle, verified  # noqa: E402
+from anacrusis.train.starter.guidance import Guided  # noqa: E402
 
 from .codec_toys import toy_codec, traced_once  # noqa: E402
 
@@ -178,3 +179,27 @@ def test_a_corpus_is_named_by_its_hash(tmp_path: Path) -> None:
     assert len(said["corpus_json_sha256"]) == 64
     with pytest.raises(CorpusError, match="no corpus"):
         command.of_corpus(tmp_path / "none")
+
+
+def test_guidance_in_the_graph_is_what_the_guided_network_says(network: Starter, tmp_path: Path) -> None:
+    """`verified` compares them; here that it does, and that the two differ."""
+    specs = middle(Guided(network, 2.5, (1.0, 0.0, 0.5, 2.0)))
+    models = {spec.name: stage_to_onnx(spec) for spec in specs}
+    out = tmp_path / "guided"
+    out.mkdir()
+    write_graphs(out, models, Weights(stored(as_traced(network, models.values()))))
+    assert len(specs[0].outputs) == len(middle(network)[0].outputs) + 1
+    found = verified(out, specs, torch.zeros(4, 16, 8))["stages"]
+    assert set(found) == {"embed", "denoise"}
+    other = middle(Guided(network, 1.0, (1.0, 0.0, 0.5, 2.0)))
+    with pytest.raises(BundleError, match="denoise graph"):
+        verified(out, other, torch.zeros(4, 16, 8))
+
+
+@pytest.mark.parametrize("options", [["--shift", "1"], ["--guidance", "2", "--shift", "1", "2"]], ids=" ".join)
+def test_a_shift_needs_a_guidance_and_a_number_for_each_stem(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--checkpoint", str(tmp_path / "no.pt"), "--out", str(tmp_path / "out")]
+    assert command.main([*given, *options]) == 2
+    assert capsys.readouterr().err.startswith("error: --shift takes one number")

@@ -53,7 +53,7 @@ def test_at_its_ends_it_is_a_network(weight: float, deaf: bool) -> None:
 
 
 def test_the_sampler_and_the_distillation_guide_alike() -> None:
-    net, given = Guided(network(), 1.7), case()
+    net, given = Guided(network(), 1.7, (0.5, 1.0, 0.0, -2.0)), case()
     u, made = given.target + SIGMA[:, None, None], Made.of(given.keep)
     whole = estimate(net, u, SIGMA, given, 0.75).transpose(1, 2).flatten(0, 1)
     torch.testing.assert_close(whole[made.which], said(net, u, SIGMA, given, made, 0.75).latent, atol=1e-5, rtol=1e-5)
@@ -72,6 +72,19 @@ def test_beyond_it_goes_the_way_the_context_went() -> None:
     assert scores[2] is not None
     assert scores[1] is not None
     assert torch.equal(scores[2].velocity, scores[1].velocity)
+
+
+def test_each_stem_has_its_own_shift() -> None:
+    net, given = network(), case()
+    u, made = given.target + SIGMA[:, None, None], Made.of(given.keep)
+    shifts = (0.5, 1.0, 0.0, -2.0)
+    plain, shifted = (said(Guided(net, 2.0, s), u, SIGMA, given, made, 0.75).scores for s in ((0.0,), shifts))
+    assert plain is not None
+    assert shifted is not None
+    off = (given.label @ torch.tensor(shifts))[made.window]
+    assert off.unique().numel() > 1
+    torch.testing.assert_close(plain.onset - shifted.onset, off[:, None, None].expand_as(plain.onset))
+    assert torch.equal(plain.end, shifted.end)
 
 
 @pytest.mark.parametrize(("guidance", "rows", "kind"), [(1.0, ROWS, Starter), (2.0, ROWS, Guided), (2.0, 0, Starter)])

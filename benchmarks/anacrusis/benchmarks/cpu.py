@@ -31,7 +31,7 @@ from anacrusis.engine.bundle import Bundle, Manifest
 from anacrusis.engine.cycle import Cycle
 from anacrusis.engine.ladder import default_threads, open_backend
 from anacrusis.engine.noise import PhiloxNoise
-from anacrusis.engine.paths import REPOSITORY, SHIPPED_BUNDLE
+from anacrusis.engine.paths import REPOSITORY, TINY_BUNDLE
 from anacrusis.engine.pipeline import Binding, CycleInputs, CycleOutputs, Pipeline, StageTimes
 from anacrusis.engine.window import Pace, step_from_ratio
 
@@ -184,7 +184,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=RESULTS, help="JSONL to append to")
     options = parser.parse_args()
     records = []
-    for path in options.bundle or [SHIPPED_BUNDLE]:
+    for path in options.bundle or [TINY_BUNDLE]:
         bundle = Bundle.open(path)
         result = {"benchmark": "cpu_stages", **compare_stages(bundle, options.threads, options.repeats)}
         records.append({**result, **conditions(options.threads)})
@@ -202,7 +202,7 @@ def main() -> int:
             f"encode of a window heard to its end: p50 {whole['whole']['p50']:.1f} ms, "
             f"{whole['whole_over_half']:.2f} times one that is half silence"
         )
-    bundle = Bundle.open((options.bundle or [SHIPPED_BUNDLE])[0], verify=False)
+    bundle = Bundle.open((options.bundle or [TINY_BUNDLE])[0], verify=False)
     print("\noverhead of the cycle outside the networks, per step (goal: p99 at most 1 ms at r = .25)")
     for r in (0.25, 0.0625, 1 / 64):
         for stems in (1, 4):

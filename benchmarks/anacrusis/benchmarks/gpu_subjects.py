@@ -20,7 +20,7 @@ import numpy as np
 
 from anacrusis.engine.bundle import Bundle
 from anacrusis.engine.errors import AnacrusisError, BackendError
-from anacrusis.engine.paths import SHIPPED_BUNDLE
+from anacrusis.engine.paths import TINY_BUNDLE
 from anacrusis.engine.pipeline import Backend, Binding, Pipeline
 from anacrusis.engine.sampler import SamplerTable
 
@@ -81,7 +81,7 @@ class Subject:
 
 
 def tiny_subject() -> Subject:
-    return Subject("tiny-cd", Bundle.open(SHIPPED_BUNDLE, verify=False), onnx=True)
+    return Subject("tiny-cd", Bundle.open(TINY_BUNDLE, verify=False), onnx=True)
 
 
 def full_subject(setting: Setting) -> Subject:
@@ -91,7 +91,7 @@ def full_subject(setting: Setting) -> Subject:
     if setting.onnx is not None:
         bundle = Bundle.open(setting.onnx, verify=False)
         return Subject(f"full: {bundle.manifest.name}", bundle, onnx=True)
-    tiny = Bundle.open(SHIPPED_BUNDLE, verify=False)
+    tiny = Bundle.open(TINY_BUNDLE, verify=False)
     manifest = replace(tiny.manifest, name="full-cd", provenance={"seeded": {"size": "full", "seed": SEED}})
     return Subject("full-cd", Bundle(tiny.path, manifest, "seeded"), onnx=False, weights=weights_file(setting))
 

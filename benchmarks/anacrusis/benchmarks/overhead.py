@@ -38,7 +38,7 @@ from anacrusis.benchmarks.record import conditions, publish, quantiles_ms
 from anacrusis.benchmarks.watch import CpuTime
 from anacrusis.engine.bundle import Bundle
 from anacrusis.engine.errors import AnacrusisError
-from anacrusis.engine.paths import REPOSITORY, SHIPPED_BUNDLE
+from anacrusis.engine.paths import REPOSITORY, TINY_BUNDLE
 
 RESULTS: Final = REPOSITORY / "benchmarks" / "results" / "overhead.jsonl"
 GOAL_MS: Final = 2.0
@@ -121,7 +121,7 @@ def _cells(part: dict[str, Any]) -> str:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", type=Path, default=SHIPPED_BUNDLE, help="only its geometry and sampler are used")
+    parser.add_argument("--bundle", type=Path, default=TINY_BUNDLE, help="only its geometry and sampler are used")
     parser.add_argument("--steps", type=int, default=300, help=f"measured, after {WARM_UP_STEPS} to warm up")
     parser.add_argument("--r", type=float, action="append", help="repeatable (default: .25 and 1/64)")
     parser.add_argument("--stems", type=int, action="append", help="repeatable (default: 1 and 4)")

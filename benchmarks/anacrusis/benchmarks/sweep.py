@@ -149,7 +149,18 @@ def judged(
 
 def table(rows: Sequence[dict[str, Any]]) -> list[str]:
     """For people: one line a combination."""
-    heads = ["rung", "r", "lead", "stems", "NFE", "cycle ms, p50 / max", "step ms", "keeps up", "in time", "ratio"]
+    heads = [
+        "rung",
+        "r",
+        "lead",
+        "stems",
+        "NFE",
+        "cycle ms, p50 / p99 / max",
+        "step ms",
+        "keeps up",
+        "in time",
+        "ratio",
+    ]
     lines, refusals = [heads], dict[str, None]()
     for row in rows:
         if "refused" in row:
@@ -160,7 +171,7 @@ def table(rows: Sequence[dict[str, Any]]) -> list[str]:
         compute = row["ours_ms"]["compute"]
         ratio = row["yardstick_over_ours"]
         cells = [row["backend"], f"{row['r']:.4g}", str(row["lead_samples"]), str(row["stems"]), str(row["nfe"])]
-        cells += [f"{compute['p50']:.1f} / {compute['max']:.1f}", f"{row['step_ms']:.0f}"]
+        cells += [f"{compute['p50']:.1f} / {compute['p99']:.1f} / {compute['max']:.1f}", f"{row['step_ms']:.0f}"]
         cells += ["yes" if row[name] else "no" for name in ("keeps_up", "in_time")]
         lines.append([*cells, "-" if ratio is None else f"{ratio:.2f}"])
     return [*columns(lines, right=(1, 2, 3, 4, 6, 9)), *(f"refused: {text}" for text in refusals)]

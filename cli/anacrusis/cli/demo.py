@@ -13,6 +13,8 @@ from typing import Any
 from anacrusis.cli.auto import Playing, add_auto_options, auto_pace
 from anacrusis.cli.common import add_backend_options, add_bundle_option, add_upgrade_options, bundle_of, step_bar
 
+NIMBLE = (4, 2)  # step and lead in frames: what is played follows what is heard by half a second
+
 
 def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
@@ -25,8 +27,12 @@ def add_parser(commands: Any) -> None:
         "--stem", action="append", metavar="STEM", help="stem to write; repeat for several (default bass)"
     )
     parser.add_argument("--seconds", type=float, default=12.0, help="how long to play (default 12)")
-    parser.add_argument("--step-frames", type=int, help="step in the codec's frames (default 16, r = .25)")
-    parser.add_argument("--lead-frames", type=int, help="lead in frames (default: the step, w = 1)")
+    parser.add_argument(
+        "--step-frames", type=int, help="step in the codec's frames (default 4 for a model trained for it, else 16)"
+    )
+    parser.add_argument(
+        "--lead-frames", type=int, help="lead in frames (default 2 with a default step of 4, else w = 1)"
+    )
     add_auto_options(parser)
     add_bundle_option(parser)
     add_backend_options(parser)
@@ -48,6 +54,8 @@ def run(options: argparse.Namespace) -> int:
     stems = tuple(options.stem or ["bass"])
     rung = None if options.backend == "auto" else options.backend
     step, lead = auto_pace(options, Playing(manifest.name, bundle.hash, len(stems), rung, options.threads))
+    if (step, lead) == (None, None) and sum(NIMBLE) in manifest.trained_masked_frames:
+        step, lead = NIMBLE
     step = 16 if step is None else step
     plan = Plan(
         stems=stems,

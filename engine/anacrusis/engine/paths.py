@@ -13,6 +13,7 @@ from anacrusis.engine.errors import BundleError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 SHIPPED_BUNDLE = REPOSITORY / "bundles" / "tiny-cd"
+TINY_BUNDLE = REPOSITORY / "bundles" / "tiny-cd"  # the released networks' topology, small and untrained
 SHIPPED_CLIP = REPOSITORY / "assets" / "clip"
 
 

@@ -101,7 +101,7 @@ def draw(song: Song, stems: Mapping[str, Audio], out: Path, *, start_s: float = 
     _draw_roll(panels[0], song, start_s, end_s)
     _draw_drums(panels[1], song, start_s, end_s)
     for panel, stem in zip(panels[2:], STEMS, strict=True):
-        _draw_spectrogram(panel, stem, stems.get(stem, np.zeros(0, np.float32)), start_s, end_s)
+        draw_spectrogram(panel, stem, stems.get(stem, np.zeros(0, np.float32)), start_s, end_s)
     panels[-1].set_xlabel("seconds")
     panels[-1].set_xlim(start_s, end_s)
     metre = f"{song.beats_per_bar}/4, {song.tempo_bpm:.1f} bpm" + (
@@ -186,7 +186,8 @@ def _draw_drums(panel: Any, song: Song, start_s: float, end_s: float) -> None:
     panel.set_ylabel("drums")
 
 
-def _draw_spectrogram(panel: Any, stem: str, audio: Audio, start_s: float, end_s: float) -> None:
+def draw_spectrogram(panel: Any, stem: str, audio: Audio, start_s: float, end_s: float) -> None:
+    """A spectrogram of those seconds, its level beside it. stem: what it is called."""
     begin, end = round(start_s * SAMPLE_RATE_HZ), round(end_s * SAMPLE_RATE_HZ)
     heard = np.zeros(end - begin, np.float32)
     part = audio[begin:end]
@@ -208,7 +209,7 @@ def _draw_spectrogram(panel: Any, stem: str, audio: Audio, start_s: float, end_s
     panel.set_yticks(octaves, [f"{hz / 1000:g}k" if hz >= 1000 else str(hz) for hz in FREQUENCY_TICKS_HZ])
     rms = float(np.sqrt(np.mean(np.square(heard, dtype=np.float64)))) if heard.size else 0.0
     level = f"{20 * np.log10(rms):.0f} dB" if rms > 0 else "silent"
-    panel.set_ylabel(f"{stem}\n{level}", color=COLOURS[stem])
+    panel.set_ylabel(f"{stem}\n{level}", color=COLOURS.get(stem, "black"))
 
 
 def open_track(folder: Path) -> Track:

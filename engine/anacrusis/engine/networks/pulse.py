@@ -67,7 +67,8 @@ class Pulse(nn.Module):
         total = (onsets * onsets).sum(dim=1)[:, None, None] * (context[:, -1].sum(dim=1)[:, None, None] * HOPS / 2)
         share = power / (total + TINY)
         loud = (share / (share.amax(dim=2, keepdim=True) + TINY)) ** SHARPNESS
-        weight = loud / ((loud.sum(dim=2, keepdim=True) + TINY) * torch.sqrt(power + TINY * TINY))
+        # Not the root of power + TINY^2: the exporter takes 1e-12 for 0, and silence would be 0 / 0.
+        weight = loud / ((loud.sum(dim=2, keepdim=True) + TINY) * (torch.sqrt(power) + TINY))
         a, b = (weight * re)[:, :, None], (weight * im)[:, :, None]  # [B, octaves, 1, rates]
         cos, sin = self.waves.reshape(frames * HOPS, 2, OCTAVES, RATES_AN_OCTAVE).permute(1, 2, 3, 0)
         along = torch.cat([a @ cos + b @ sin, a @ sin - b @ cos], dim=2)  # [B, octaves, 2, 8 W]

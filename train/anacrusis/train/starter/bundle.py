@@ -40,6 +40,7 @@ from anacrusis.train.codec.codec import RollCodec
 from anacrusis.train.song import SAMPLE_RATE_HZ, STEMS, CorpusError, Note
 from anacrusis.train.starter.config import Training
 from anacrusis.train.starter.graphs import as_traced, middle, verified
+from anacrusis.train.starter.guidance import Guided
 from anacrusis.train.starter.pieces import CODEC
 from anacrusis.train.starter.sample import STUDENT, TEACHER
 from anacrusis.train.starter.trainer import load_network, read_checkpoint
@@ -54,7 +55,7 @@ KINDS: Final[Mapping[str, tuple[str, SamplerConfig]]] = {  # by the training's m
     "distillation": ("cd", STUDENT),
 }
 OWN_PROVENANCE: Final = frozenset(
-    ("training", "parameters", "codec", "tools", "trained", "teacher", "codec_sha256", "corpora")
+    ("training", "parameters", "codec", "guidance", "tools", "trained", "teacher", "codec_sha256", "corpora")
 )
 NAMES: Final = {"diffusion": "starter-diffusion", "cd": "starter-cd"}
 
@@ -77,10 +78,12 @@ def write_starter_bundle(
     out: Path,
     *,
     steps: int | None = None,
+    guidance: tuple[float, tuple[float, ...]] | None = None,
     provenance: Mapping[str, Any] | None = None,
     force: bool = False,
 ) -> Manifest:
-    """steps: of the sampler, None: as its kind has. The network's weights are rounded in place.
+    """steps: of the sampler, None: as its kind has. guidance: weight and shifts of `guidance.py`; every evaluation then
+    runs the network twice. The network's weights are rounded in place.
 
     Raises BundleError where `out` exists or a graph is wrong, CorpusError for a network of another codec. Takes
     seconds: four graphs.
@@ -112,13 +115,14 @@ def write_starter_bundle(
             "training": training.as_dict(),
             "parameters": sum(p.numel() for p in network.parameters()),
             "codec": codec.about,
+            **({} if guidance is None else {"guidance": {"weight": guidance[0], "shifts": list(guidance[1])}}),
             "tools": {package: version(package) for package in ("anacrusis", "torch", "onnx", "onnxscript")},
             **(provenance or {}),
         },
     )
     manifest.validate()
     encode, decode = ends(codec.decoder, codec.channels, geometry)
-    embed, denoise = middle(network)
+    embed, denoise = middle(network if guidance is None else Guided(network, *guidance))
     specs = (encode, embed, denoise, decode)
     with new_bundle_directory(out, force=force) as directory:
         models = {spec.name: stage_to_onnx(spec) for spec in specs}
@@ -195,6 +199,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--kind", choices=tuple(NAMES), help="refuse a checkpoint that becomes another (default: whatever it becomes)"
     )
     parser.add_argument("--steps", type=int, help="diffusion: noise levels (8); consistency: evaluations (2)")
+    parser.add_argument(
+        "--guidance", type=float, help="put guidance of this weight into the graph: an evaluation costs two"
+    )
+    parser.add_argument(
+        "--shift", type=float, nargs="+", default=[0.0], help="with it, off the logits of onsets: one a stem, or one"
+    )
     parser.add_argument("--average", type=int, default=0, help="which average of the weights; -1: none (default 0)")
     parser.add_argument("--codec", type=Path, default=CODEC, help="the codec's weights (default %(default)s)")
     parser.add_argument("--soundfont", type=Path, help="FluidR3_GM.sf2 (default: the usual places)")
@@ -205,6 +215,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     try:
+        if len(options.shift) not in (1, len(STEMS)) or (options.guidance is None and any(options.shift)):
+            raise CorpusError(f"--shift takes one number, or {len(STEMS)}, and --guidance beside it")
         more = more_provenance(options.provenance)
         corpora = [of_corpus(folder) for folder in options.corpus]
         network, training, about = load_network(options.checkpoint, None if options.average < 0 else options.average)
@@ -219,6 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             codec,
             options.out,
             steps=options.steps,
+            guidance=None if options.guidance is None else (options.guidance, tuple(options.shift)),
             provenance={
                 "trained": {**about, "average": options.average, "checkpoint_sha256": sha256(options.checkpoint)},
                 "codec_sha256": sha256(options.codec),

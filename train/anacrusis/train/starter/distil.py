@@ -51,8 +51,8 @@ class Distillation:
 
     top, middle: shares of draws that start at the levels the student will be run at, the first one and the one nearest
     to middle_sigma; the rest is even. target_average: decay of the average that gives targets. dsm_*: score matching:
-    weight, share of the windows that are asked, their ln(sigma). guidance, guidance_shift: of the teacher
-    (`guidance.py`); 1 and 0 for none.
+    weight, share of the windows that are asked, their ln(sigma). guidance: of the teacher (`guidance.py`), 1 for
+    none; guidance_shift and a stem's own of stem_shifts together are taken off its onsets.
     """
 
     scales: int = 13
@@ -70,6 +70,7 @@ class Distillation:
     dsm_deviation: float = 0.8
     guidance: float = 1.0
     guidance_shift: float = 0.0
+    stem_shifts: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
 
     def validate(self) -> None:
         """Raise ValueError where a value cannot be."""
@@ -77,6 +78,8 @@ class Distillation:
             raise ValueError(f"distillation needs two scales at least, from sigma_max down to sigma_min: {self}")
         if not (1 <= self.most_steps < self.scales and self.top + self.middle <= 1 and 0 < self.target_average < 1):
             raise ValueError(f"most_steps must be 1 to scales - 1, shares at most 1, target_average 0 to 1: {self}")
+        if len(self.stem_shifts) != len(STEMS):
+            raise ValueError(f"stem_shifts must be {len(STEMS)} numbers: {self}")
         if not 0 <= self.dsm_share <= 1 or self.dsm_weight < 0 or self.dsm_deviation <= 0 or self.guidance < 0:
             raise ValueError(f"dsm_share must be 0 to 1, dsm_weight, dsm_deviation, guidance not below 0: {self}")
 
@@ -108,7 +111,7 @@ def said(net: Denoiser, u: Tensor, sigma: Tensor, case: Case, made: Made, sigma_
     if isinstance(net, Guided):
         deaf = replace(case, context=torch.zeros_like(case.context))
         told, alone = (scores_of(net.network, u, sigma, c, made, sigma_data) for c in (case, deaf))
-        scores = further(told, alone, net.weight, net.shift)
+        scores = further(told, alone, net.weight, net.shift_of(case.label)[made.window])
         return Said(net.network.latent(scores), scores)
     if isinstance(net, Starter) and net.config.rows:
         scores = scores_of(net, u, sigma, case, made, sigma_data)
@@ -119,10 +122,11 @@ def said(net: Denoiser, u: Tensor, sigma: Tensor, case: Case, made: Made, sigma_
 
 def guided(teacher: Denoiser, config: Distillation) -> Denoiser:
     """The teacher, further away from what it says without a context."""
-    plain = (config.guidance, config.guidance_shift) == (1.0, 0.0)
+    shifts = tuple(config.guidance_shift + own for own in config.stem_shifts)
+    plain = config.guidance == 1.0 and not any(shifts)
     if plain or not isinstance(teacher, Starter) or not teacher.config.rows:
         return teacher
-    return Guided(teacher, config.guidance, config.guidance_shift)
+    return Guided(teacher, config.guidance, shifts)
 
 
 def put(u: Tensor, made: Made, values: Tensor) -> Tensor:

@@ -250,7 +250,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--songs", type=int, default=24)
     parser.add_argument("--steps", type=int, help="noise levels of the sampler; of a student evaluations")
     parser.add_argument("--guidance", type=float, default=1.0, help="further from what it says without a context")
-    parser.add_argument("--shift", type=float, default=0.0, help="off the logits of onsets, with --guidance")
+    parser.add_argument(
+        "--shift", type=float, nargs="+", default=[0.0], help="off the logits of onsets, one a stem or one for all"
+    )
     parser.add_argument("--average", type=int, default=0, help="which average of the weights; -1: none (default 0)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--plot", type=Path, help="a PNG: what was written beside the truth")
@@ -262,8 +264,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         paths = make_pieces(options.corpus, options.pieces, codec=options.codec)[: options.songs]
         if min(options.step, options.songs) < 1 or options.lead + options.step > 62:
             raise CorpusError("--step and --songs must be at least 1, --step + --lead at most 62")
-        guided = (options.guidance, options.shift) != (1.0, 0.0)
-        who = Guided(network, options.guidance, options.shift) if guided else network
+        if len(options.shift) not in (1, len(STEMS)):
+            raise CorpusError(f"--shift takes one number, or {len(STEMS)}")
+        guided = options.guidance != 1.0 or any(options.shift)
+        who = Guided(network, options.guidance, tuple(options.shift)) if guided else network
         voice = Voice.of(who, config.levels.sigma_data, config.method, options.steps)
         cycles = max(1, LIVE.frames // options.step) if options.live else 1
         pace = Pace(options.step, options.lead, 1 if options.live else 2, cycles, options.live)

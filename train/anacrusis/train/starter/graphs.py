@@ -29,6 +29,7 @@ from anacrusis.engine.sampler import ROW_FIELDS
 from anacrusis.export.contract import MAX_STEMS
 from anacrusis.export.graphs import StageSpec
 from anacrusis.export.verify import snr_db
+from anacrusis.train.starter.guidance import Guided, GuidedDenoise, GuidedEmbed
 
 # Of the same float32 sums in another order. The ear's sinusoids may be rounded the other way; the voice has hard
 # gates: a sum that falls on the other side of one is a note.
@@ -36,22 +37,28 @@ LEAST_SNR_DB: Final = {"encode": 60.0, "embed": 80.0, "denoise": 80.0, "decode":
 CHECKED_STEMS: Final = (1, 2, 4)
 
 
-def denoise_stage(network: Starter) -> nn.Module:
+def embed_stage(who: Starter | Guided) -> StarterEmbed:
+    """What is traced."""
+    return GuidedEmbed(who) if isinstance(who, Guided) else StarterEmbed(who)
+
+
+def denoise_stage(who: Starter | Guided) -> nn.Module:
     """What is traced: the stage, its pulse's waves made in the graph."""
-    stage = StarterDenoise(network)
-    return stage if network.pulse is None else ComputedPulse(stage)
+    stage = GuidedDenoise(who) if isinstance(who, Guided) else StarterDenoise(who)
+    return stage if stage.network.pulse is None else ComputedPulse(stage)
 
 
-def middle(network: Starter) -> tuple[StageSpec, StageSpec]:
+def middle(who: Starter | Guided) -> tuple[StageSpec, StageSpec]:
     """embed and denoise, as the contract names them."""
+    network = who.network if isinstance(who, Guided) else who
     stems, config = Dim("stems", min=1, max=MAX_STEMS), network.config
-    cond = network.conditioning(torch.zeros(2), torch.zeros(2, config.label_dim))
+    cond = who.conditioning(torch.zeros(2), torch.zeros(2, config.label_dim))
     names = tuple(f"cond_{i:02d}" for i in range(len(cond)))
     window = config.window_frames
     latents = [torch.zeros(2, config.latent_channels, window) for _ in range(4)]
     embed = StageSpec(
         "embed",
-        StarterEmbed(network),
+        embed_stage(who),
         (torch.ones(2), torch.zeros(2, config.label_dim)),
         ({0: stems}, {0: stems}),
         ("sigma", "label"),
@@ -59,7 +66,7 @@ def middle(network: Starter) -> tuple[StageSpec, StageSpec]:
     )
     denoise = StageSpec(
         "denoise",
-        denoise_stage(network),
+        denoise_stage(who),
         (
             *latents,
             torch.zeros(1, config.context_channels, window),
@@ -160,11 +167,12 @@ def _cases(spec: StageSpec, latents: Tensor, generator: torch.Generator) -> Iter
             context[:, -1] = 1.0
             row = torch.tensor([0.5, 0.3, 0.7, 0.2, -0.4, 1.1, 1.0, 0.0])
             cond = _conditions(spec.module, torch.exp(2 * normal(stems)), labels[:stems])
-            yield *(normal(stems, channels, window) for _ in range(4)), context * keep, keep, row, cond
+            for heard in (context * keep, torch.zeros_like(context)):  # a band, and nobody yet
+                yield *(normal(stems, channels, window) for _ in range(4)), heard, keep, row, cond
 
 
 def _conditions(module: nn.Module, sigma: Tensor, label: Tensor) -> list[Tensor]:
     stage = module.stage if isinstance(module, ComputedPulse) else module
     assert isinstance(stage, StarterDenoise)
     with torch.inference_mode():
-        return list(StarterEmbed(stage.network)(sigma, label))
+        return list(embed_stage(stage.who if isinstance(stage, GuidedDenoise) else stage.network)(sigma, label))
