@@ -196,10 +196,18 @@ def test_guidance_in_the_graph_is_what_the_guided_network_says(network: Starter,
         verified(out, other, torch.zeros(4, 16, 8))
 
 
-@pytest.mark.parametrize("options", [["--shift", "1"], ["--guidance", "2", "--shift", "1", "2"]], ids=" ".join)
-def test_a_shift_needs_a_guidance_and_a_number_for_each_stem(
-    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    given = ["--checkpoint", str(tmp_path / "no.pt"), "--out", str(tmp_path / "out")]
-    assert command.main([*given, *options]) == 2
-    assert capsys.readouterr().err.startswith("error: --shift takes one number")
+def test_a_shift_of_its_own_network_is_what_guidance_of_one_shifts() -> None:
+    net, shifts = made(), (1.0, 0.0, 0.5, -2.0)
+    net.rows_of.copy_(torch.eye(4)[torch.arange(net.config.rows) % 4].T)
+    generator = torch.Generator().manual_seed(3)
+    u, kept = (torch.randn(4, 16, 64, generator=generator) for _ in range(2))
+    keep, context = torch.ones(1, 1, 64), torch.rand(1, CHANNELS, 64, generator=generator)
+    scalings = tuple(torch.tensor(x) for x in (0.5, 0.3, 0.7))
+    wanted, plain = (
+        who.estimate(u, scalings, kept, keep, context, who.conditioning(torch.zeros(4), torch.eye(4)))
+        for who in (Guided(net, 1.0, shifts), net)
+    )
+    net.onset_bias().sub_(torch.tensor(shifts) @ net.rows_of)
+    found = net.estimate(u, scalings, kept, keep, context, net.conditioning(torch.zeros(4), torch.eye(4)))
+    assert (wanted - plain).abs().max() > 1e-3
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)

@@ -204,6 +204,11 @@ class Starter(nn.Module):
         carried, velocity = out[:, 2 * HOPS * rows :].chunk(2, dim=1)
         return Scores(onset + fits[:, None], end + never[:, None], carried + never, velocity)
 
+    def onset_bias(self) -> Tensor:
+        """[8, rows], a view: what every onset's logit has of the last layer's bias."""
+        rows = self.config.rows
+        return self.last.bias.detach()[: HOPS * rows].reshape(HOPS, rows)
+
     def latent(self, scores: Scores) -> Tensor:
         """The mean of the latent [n, C] of frames in which events are so probable."""
         onset, velocity = torch.sigmoid(scores.onset), torch.sigmoid(scores.velocity)

@@ -55,7 +55,18 @@ KINDS: Final[Mapping[str, tuple[str, SamplerConfig]]] = {  # by the training's m
     "distillation": ("cd", STUDENT),
 }
 OWN_PROVENANCE: Final = frozenset(
-    ("training", "parameters", "codec", "guidance", "tools", "trained", "teacher", "codec_sha256", "corpora")
+    (
+        "training",
+        "parameters",
+        "codec",
+        "guidance",
+        "onset_shifts",
+        "tools",
+        "trained",
+        "teacher",
+        "codec_sha256",
+        "corpora",
+    )
 )
 NAMES: Final = {"diffusion": "starter-diffusion", "cd": "starter-cd"}
 
@@ -78,12 +89,14 @@ def write_starter_bundle(
     out: Path,
     *,
     steps: int | None = None,
-    guidance: tuple[float, tuple[float, ...]] | None = None,
+    guidance: float | None = None,
+    shifts: tuple[float, ...] = (),
     provenance: Mapping[str, Any] | None = None,
     force: bool = False,
 ) -> Manifest:
-    """steps: of the sampler, None: as its kind has. guidance: weight and shifts of `guidance.py`; every evaluation then
-    runs the network twice. The network's weights are rounded in place.
+    """steps: of the sampler, None: as its kind has. guidance: weight of `guidance.py`; every evaluation then runs the
+    network twice. shifts: off the logits of onsets, one a stem. The network's weights are changed in place: rounded,
+    and shifted where nothing is guided.
 
     Raises BundleError where `out` exists or a graph is wrong, CorpusError for a network of another codec. Takes
     seconds: four graphs.
@@ -93,6 +106,8 @@ def write_starter_bundle(
         raise CorpusError(f"the network writes {config.latent_channels} channels, the codec reads {codec.channels}")
     kind, sampler = KINDS[training.method]
     with torch.no_grad():
+        if shifts and guidance is None:
+            network.onset_bias().sub_(torch.tensor(shifts) @ network.rows_of)
         for parameter in network.parameters():
             parameter.copy_(parameter.half().float())
     manifest = Manifest(
@@ -115,14 +130,15 @@ def write_starter_bundle(
             "training": training.as_dict(),
             "parameters": sum(p.numel() for p in network.parameters()),
             "codec": codec.about,
-            **({} if guidance is None else {"guidance": {"weight": guidance[0], "shifts": list(guidance[1])}}),
+            **({} if guidance is None else {"guidance": guidance}),
+            **({"onset_shifts": list(shifts)} if shifts else {}),
             "tools": {package: version(package) for package in ("anacrusis", "torch", "onnx", "onnxscript")},
             **(provenance or {}),
         },
     )
     manifest.validate()
     encode, decode = ends(codec.decoder, codec.channels, geometry)
-    embed, denoise = middle(network if guidance is None else Guided(network, *guidance))
+    embed, denoise = middle(network if guidance is None else Guided(network, guidance, shifts or (0.0,)))
     specs = (encode, embed, denoise, decode)
     with new_bundle_directory(out, force=force) as directory:
         models = {spec.name: stage_to_onnx(spec) for spec in specs}
@@ -203,7 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--guidance", type=float, help="put guidance of this weight into the graph: an evaluation costs two"
     )
     parser.add_argument(
-        "--shift", type=float, nargs="+", default=[0.0], help="with it, off the logits of onsets: one a stem, or one"
+        "--shift", type=float, nargs=len(STEMS), default=[], help="off the logits of onsets, one a stem: less is played"
     )
     parser.add_argument("--average", type=int, default=0, help="which average of the weights; -1: none (default 0)")
     parser.add_argument("--codec", type=Path, default=CODEC, help="the codec's weights (default %(default)s)")
@@ -215,8 +231,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     try:
-        if len(options.shift) not in (1, len(STEMS)) or (options.guidance is None and any(options.shift)):
-            raise CorpusError(f"--shift takes one number, or {len(STEMS)}, and --guidance beside it")
         more = more_provenance(options.provenance)
         corpora = [of_corpus(folder) for folder in options.corpus]
         network, training, about = load_network(options.checkpoint, None if options.average < 0 else options.average)
@@ -231,7 +245,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             codec,
             options.out,
             steps=options.steps,
-            guidance=None if options.guidance is None else (options.guidance, tuple(options.shift)),
+            guidance=options.guidance,
+            shifts=tuple(options.shift),
             provenance={
                 "trained": {**about, "average": options.average, "checkpoint_sha256": sha256(options.checkpoint)},
                 "codec_sha256": sha256(options.codec),
