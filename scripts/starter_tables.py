@@ -10,6 +10,7 @@ from typing import Any
 
 RESULTS = Path(__file__).resolve().parents[1] / "benchmarks" / "results"
 BUNDLE = "starter-cd"
+MANIFEST = RESULTS.parents[1] / "bundles" / BUNDLE / "manifest.json"
 FIGURES = {"share": "of the way", "ratio": "of the true stem's"}
 
 
@@ -35,13 +36,19 @@ def interval(values: list[float | None] | None, digits: int = 2) -> str:
     return f"{value:.{digits}f}" + (f" [{low:.{digits}f}, {high:.{digits}f}]" if low is not None else "")
 
 
+def _evaluations() -> str:
+    steps: int = json.loads(MANIFEST.read_text(encoding="utf-8"))["sampler"]["steps"]
+    return f"{steps} evaluation{'s' if steps > 1 else ''} a step"
+
+
 def _targets(found: list[dict[str, Any]]) -> list[str]:
     newest = {record["corpus"]: record for record in found if record["players"][0]["bundle"] == BUNDLE}
     if not newest:
         return []
     some = next(iter(newest.values()))["players"][0]
     rows = [
-        f"{BUNDLE} through the live cycle, r = .125, w = 1 (step and lead {some['step_s']:.3f} s), a stem at a time. "
+        f"{BUNDLE} as it ships ({_evaluations()}) through the live cycle, r = .125, w = 1 (step and lead "
+        f"{some['step_s']:.3f} s), a stem at a time. "
         "Harmony: DeepChroma cosine with the context, its share of the way from another song's stem to the true one "
         "(target .5). Beats: F1 against the true beats, as a ratio to the true stem's (target .8). Means and 95 % "
         "intervals over songs.",

@@ -12,6 +12,8 @@ import runpy
 from pathlib import Path
 from typing import Any
 
+from starter_tables import starter
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 # What nobody has run yet. It stays in the table until somebody does.
@@ -24,7 +26,7 @@ UNVERIFIED = (
     ("The original server as the client's peer (a stand-in of the same wire was)", "not run"),
     ("A link between two machines (loopback and the relay only)", "not run"),
     ("Slakh2100 itself (tracks made in its layout were read)", "not run"),
-    ("Listening to the codecs by people (spectrograms, onsets and predicted opinion only)", "not run"),
+    ("Listening to the codecs and the starter by people (spectrograms, notes found and judges only)", "not run"),
     ("Max and Pd externals of our own", "not built yet"),
 )
 
@@ -348,6 +350,7 @@ def main() -> None:
     text = replace(text, "live", live())
     text = replace(text, "half", half())
     text = replace(text, "music", music())
+    text = replace(text, "starter", starter())
     readme.write_text(replace(text, "verified", verified()), encoding="utf-8")
 
 

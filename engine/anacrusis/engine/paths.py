@@ -12,7 +12,7 @@ import platformdirs
 from anacrusis.engine.errors import BundleError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-SHIPPED_BUNDLE = REPOSITORY / "bundles" / "tiny-cd"
+SHIPPED_BUNDLE = REPOSITORY / "bundles" / "starter-cd"
 TINY_BUNDLE = REPOSITORY / "bundles" / "tiny-cd"  # the released networks' topology, small and untrained
 SHIPPED_CLIP = REPOSITORY / "assets" / "clip"
 
