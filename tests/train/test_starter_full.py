@@ -125,6 +125,10 @@ def test_the_config_files_are_read(name: str) -> None:
     if name == "starter.toml":
         assert config == PRESETS["starter"]
         return
+    if name == "starter-distil.toml":  # of the shipped student: a guided teacher, as each stem plays
+        assert (config.method, config.network) == ("distillation", PRESETS["starter"].network)
+        assert (config.distillation.guidance, len(set(config.distillation.stem_shifts))) == (4.0, 4)
+        return
     with torch.device("meta"):
         network = network_of(config)
     millions = sum(p.numel() for p in network.parameters()) / 1e6
