@@ -14,26 +14,28 @@ MANIFEST = RESULTS.parents[1] / "bundles" / BUNDLE / "manifest.json"
 FIGURES = {"share": "of the way", "ratio": "of the true stem's"}
 
 
-def records(name: str) -> list[dict[str, Any]]:
-    path = RESULTS / f"{name}.jsonl"
+def records(path: Path) -> list[dict[str, Any]]:
+    """Of a JSONL file; none where there is no file."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     return [json.loads(line) for line in lines if line.strip()]
 
 
 def starter() -> list[str]:
     """Whatever of it was recorded."""
-    rows = _targets(records("headline")) + _curve(records("curve")) + _cycles(records("sweep"))
+    headline, curve, sweep = (records(RESULTS / f"{name}.jsonl") for name in ("headline", "curve", "sweep"))
     return [
-        *rows,
+        *_targets(headline),
+        *_curve(curve),
+        *_cycles(sweep),
         "Made by `scripts/verified_table.py` from `benchmarks/results/{headline,curve,sweep}.jsonl`.",
     ]
 
 
-def interval(values: list[float | None] | None, digits: int = 2) -> str:
+def interval(values: list[float | None] | None) -> str:
     if values is None or values[0] is None:
         return "-"
     value, low, high = values[:3]
-    return f"{value:.{digits}f}" + (f" [{low:.{digits}f}, {high:.{digits}f}]" if low is not None else "")
+    return f"{value:.2f}" + (f" [{low:.2f}, {high:.2f}]" if low is not None else "")
 
 
 def _evaluations() -> str:
@@ -81,26 +83,21 @@ def _curve(found: list[dict[str, Any]]) -> list[str]:
         "| bundle | step | harmony: a frame, a step | worth | real | rhythm: a frame, a step | worth | real |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for one in record["worths"]:
-        if one["panel"] != "harmony" or one["measure"] != shown["harmony"]:
+    worths = {(w["measure"], w["bundle"], w["step_frames"]): w for w in record["worths"]}
+    for (measure, bundle, step), one in worths.items():
+        if measure != shown["harmony"]:
             continue
         cells = []
-        for panel in ("harmony", "rhythm"):
-            worth = next(
-                w
-                for w in record["worths"]
-                if (w["panel"], w["measure"], w["bundle"], w["step_frames"])
-                == (panel, shown[panel], one["bundle"], one["step_frames"])
-            )
-            share = judges[shown[panel]]["share"]
-            near, far = (share[f"{one['bundle']} {one['step_frames']}:{lead}"] for lead in (1, one["step_frames"]))
+        for judge in (shown["harmony"], shown["rhythm"]):
+            worth, share = worths[judge, bundle, step], judges[judge]["share"]
+            near, far = (share[f"{bundle} {step}:{lead}"][0] for lead in (1, step))
             value, low, high = worth["share"][:3]
             cells += [
-                f"{interval([near[0], None, None])}, {interval([far[0], None, None])}",
+                f"{near:.2f}, {far:.2f}",
                 f"{value:+.2f} [{low:+.2f}, {high:+.2f}]",
                 "**yes**" if worth["real"] else "no",
             ]
-        rows.append(f"| {one['bundle']} | {one['step_s']:.3f} s | {' | '.join(cells)} |")
+        rows.append(f"| {bundle} | {one['step_s']:.3f} s | {' | '.join(cells)} |")
     return [*rows, ""]
 
 

@@ -12,7 +12,7 @@ import runpy
 from pathlib import Path
 from typing import Any
 
-from starter_tables import starter
+from starter_tables import interval, records, starter
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -47,10 +47,6 @@ RUNGS = (
     ("onnxruntime", "**run**: tests, parity, live, soaks", "not run", "not run", "not run"),
     ("torch", "**run**: the oracle of every comparison", "not run", "not run", "not run"),
 )
-
-
-def records(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 def verified() -> list[str]:
@@ -312,7 +308,7 @@ def _anchors(record: dict[str, Any]) -> list[str]:
     for measure in SHOWN:
         for row in record["rows"]:
             if row["measure"] == measure:
-                cells = [_interval(row["values"].get(name)) for name in names]
+                cells = [interval(row["values"].get(name)) for name in names]
                 rows.append(f"| {measure.replace('_', ' ')} | {row['stem']} | {' | '.join(cells)} | {row['verdict']} |")
     return [*rows, ""]
 
@@ -328,14 +324,10 @@ def _players(record: dict[str, Any]) -> list[str]:
     for player in record["players"]:
         for row in record["rows"]:
             if row["measure"] in SHOWN and player["label"] in row["normalised"]:
-                cells = (_interval(row[kind][player["label"]]) for kind in ("values", "normalised"))
+                cells = (interval(row[kind][player["label"]]) for kind in ("values", "normalised"))
                 judge = row["measure"].replace("_", " ")
                 rows.append(f"| {player['label']} | {judge} | {row['stem']} | {' | '.join(cells)} |")
     return rows
-
-
-def _interval(values: list[float] | None) -> str:
-    return "-" if values is None else f"{values[0]:.2f} [{values[1]:.2f}, {values[2]:.2f}]"
 
 
 def replace(text: str, name: str, lines: list[str]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from anacrusis.benchmarks.codec_scores import SAMPLE_RATE_HZ, Audio, spectrum
 from anacrusis.benchmarks.codec_subjects import Clip
-from anacrusis.performer.plot import require_drawable, save
+from anacrusis.performer.plot import pyplot_of, save
 
 SHOWN_S: Final = 4.0
 HOP_SAMPLES: Final = 256
@@ -21,11 +21,7 @@ RANGE_DB: Final = 80.0
 
 def plot_round_trips(path: Path, clips: Sequence[Clip], made: Sequence[Mapping[str, Audio]]) -> None:
     """made: for each clip, codec name -> audio. The first SHOWN_S seconds. Raises MissingExtraError, AudioError."""
-    require_drawable(path)
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
+    pyplot = pyplot_of(path)
 
     rows = ["truth", *made[0]]
     size = (3.6 * len(clips), 2.5 * len(rows))

@@ -23,7 +23,7 @@ from anacrusis.benchmarks.curve_report import NAMES, as_interval
 from anacrusis.benchmarks.music_clips import MusicError
 from anacrusis.benchmarks.music_plot import COLOURS, MARKS
 from anacrusis.engine.errors import AnacrusisError
-from anacrusis.performer.plot import require_drawable, save
+from anacrusis.performer.plot import pyplot_of, save
 
 LINES: Final = ("#000000", "#8172b3", "#da8bc3", "#937860", "#64b5cd")
 DASHES: Final = ("-", "--", ":", "-.")
@@ -32,11 +32,7 @@ APART_S: Final = 0.03
 
 def plot_curve(path: Path, record: Mapping[str, Any]) -> None:
     """PNG or SVG. Raises MissingExtraError, AudioError."""
-    require_drawable(path)
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
+    pyplot = pyplot_of(path)
 
     judges = [judge for judge in record["points"] if record["shown"][judge["panel"]] == judge["measure"]]
     figure, axes = pyplot.subplots(

@@ -28,9 +28,10 @@ from numpy.typing import NDArray
 from anacrusis.benchmarks.judges import onsets
 from anacrusis.benchmarks.judges.packages import JudgeError, need
 from anacrusis.benchmarks.judges.rhythm import grid_fit
-from anacrusis.engine.errors import AnacrusisError
+from anacrusis.engine.errors import AnacrusisError, AudioError
 from anacrusis.engine.paths import SHIPPED_CLIP
-from anacrusis.performer.plot import require_drawable, save
+from anacrusis.performer.files import read_recording
+from anacrusis.performer.plot import pyplot_of, save
 from anacrusis.train.look import COLOURS, PITCH_NAMES, draw_spectrogram
 from anacrusis.train.song import SAMPLE_RATE_HZ
 
@@ -95,8 +96,8 @@ def notes_of(audio: Audio) -> list[Note]:
 def figures(audio: Audio, notes: Sequence[Note], chart: Chart) -> dict[str, Any]:
     """Of one stem; in_key, in_chord: shares of the notes' time; grid_*: `judges/rhythm.py`, against the true beats."""
     length_s = len(audio) / SAMPLE_RATE_HZ
-    starts = onsets.onset_times_s(audio)
-    fit = grid_fit(audio, chart.beats_s[chart.beats_s <= length_s])
+    heard = onsets.onsets(audio)
+    fit = grid_fit(heard, chart.beats_s[chart.beats_s <= length_s])
     in_key = in_chord = played = 0.0
     for begin, end, pitch in notes:
         played += end - begin
@@ -110,7 +111,7 @@ def figures(audio: Audio, notes: Sequence[Note], chart: Chart) -> dict[str, Any]
     return {
         "level_dbfs": round(onsets.level_dbfs(audio), 1),
         "silent_share": round(onsets.silence_ratio(audio), 3),
-        "onsets": len(starts),
+        "onsets": len(heard.times_s),
         "grid_lock": round(fit.lock, 3) if np.isfinite(fit.lock) else None,
         "grid_share": round(fit.share, 3) if np.isfinite(fit.share) else None,
         "grid_offset_ms": round(fit.offset_ms, 1) if np.isfinite(fit.offset_ms) else None,
@@ -124,11 +125,7 @@ def draw(
     path: Path, mix: Audio, stem: str, audio: Audio, notes: Sequence[Note], truth: Sequence[Note], chart: Chart
 ) -> None:
     """Three panels on one time axis. Raises MissingExtraError, AudioError."""
-    require_drawable(path)
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
+    pyplot = pyplot_of(path)
 
     length_s = len(audio) / SAMPLE_RATE_HZ
     figure, panels = pyplot.subplots(3, 1, figsize=(14, 10), sharex=True, height_ratios=(3, 3, 4), layout="constrained")
@@ -186,15 +183,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def read(path: Path) -> Audio:
     """Mono float32 [n] at 44.1 kHz. Raises JudgeError."""
-    import soundfile
-
     try:
-        audio, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    except (OSError, RuntimeError) as error:
-        raise JudgeError(f"cannot read {path} ({error}); run anacrusis demo") from None
-    if rate_hz != SAMPLE_RATE_HZ:
-        raise JudgeError(f"{path} is at {rate_hz} Hz, not {SAMPLE_RATE_HZ}")
-    return np.asarray(audio.mean(axis=1), np.float32)
+        recording = read_recording(path)
+    except AudioError as error:
+        raise JudgeError(f"{error}; run anacrusis demo") from None
+    if recording.rate_hz != SAMPLE_RATE_HZ:
+        raise JudgeError(f"{path} is at {recording.rate_hz} Hz, not {SAMPLE_RATE_HZ}")
+    return recording.mono(SAMPLE_RATE_HZ)
 
 
 if __name__ == "__main__":

@@ -10,18 +10,14 @@ import numpy as np
 
 from anacrusis.benchmarks.half import GOAL_DB, HalfReport
 from anacrusis.benchmarks.half_subjects import SIGNALS
-from anacrusis.performer.plot import require_drawable, save
+from anacrusis.performer.plot import pyplot_of, save
 
 COLOURS = dict(zip(SIGNALS, ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860"), strict=True))
 
 
 def plot_half(path: Path, report: HalfReport) -> None:
     """Filled: a stage alone, fed float32. Hollow: all stages so far. Raises MissingExtraError, AudioError."""
-    require_drawable(path)
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
+    pyplot = pyplot_of(path)
 
     rows = [row for row in report.rows() if row["stage"] != "embed"]
     columns = list(dict.fromkeys((row["stage"], row["run"], row["row"]) for row in rows))

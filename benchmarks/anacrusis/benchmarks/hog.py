@@ -31,11 +31,10 @@ from typing import Any, Final
 
 from tqdm import tqdm
 
-from anacrusis.benchmarks.pair import HOST, ServerProcess, add_pair_options, interrupts
-from anacrusis.benchmarks.record import append_jsonl, conditions
+from anacrusis.benchmarks.pair import HOST, ServerProcess, add_pair_options, interrupts, ready
+from anacrusis.benchmarks.record import append_jsonl
 from anacrusis.benchmarks.watch import CpuTime
 from anacrusis.engine.errors import AnacrusisError
-from anacrusis.engine.ladder import default_threads
 from anacrusis.engine.paths import REPOSITORY
 from anacrusis.performer.connection import Connection
 from anacrusis.performer.files import read_recording
@@ -285,13 +284,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0 it did what was asked for (or pacing was off), 1 it did not; 2 bad input; 130 interrupted."""
     options = build_parser().parse_args(arguments)
     try:
-        if options.png:
-            from anacrusis.performer.plot import require_drawable
-
-            options.png.parent.mkdir(parents=True, exist_ok=True)
-            require_drawable(options.png)
-        threads = default_threads() if options.threads is None else options.threads
-        before = conditions(threads, ("numpy", "onnxruntime", "torch"))
+        before = ready(options, ("numpy", "onnxruntime", "torch"))
         take, burst, counted, share = play(options)
         record = {**record_of(take, burst, counted, share), "pacing": options.pacing, "hogs": options.hogs, **before}
         print("\n".join(lines(record)))

@@ -9,18 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from anacrusis.performer.plot import HEARD, LEAD, STEP, require_drawable, save
+from anacrusis.performer.plot import HEARD, LEAD, STEP, pyplot_of, save
 
 MISSED = "#c44e52"
 
 
 def plot_hog(path: Path, record: dict[str, Any], series: dict[str, Any]) -> None:
     """record, series: as `hog.py` makes them. Raises MissingExtraError, AudioError."""
-    require_drawable(path)
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
+    pyplot = pyplot_of(path)
 
     figure, axis = pyplot.subplots(figsize=(13, 4.5), layout="constrained")
     at = np.asarray(series["sent_s"], np.float64)

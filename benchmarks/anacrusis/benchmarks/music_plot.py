@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from anacrusis.benchmarks.music_clips import ANCHORS
 from anacrusis.benchmarks.music_live import Player
 from anacrusis.benchmarks.music_report import Row, judged
-from anacrusis.performer.plot import require_drawable, save
+from anacrusis.performer.plot import pyplot_of, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,11 +100,7 @@ def _grid(
     xlabel: str | None,
     handles: dict[str, Any],
 ) -> None:
-    require_drawable(path)
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
+    pyplot = pyplot_of(path)
 
     stems = list(dict.fromkeys(row.stem for row in rows))
     measures = list({row.measure.name: row.measure for row in rows}.values())

@@ -26,8 +26,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
+from anacrusis.benchmarks.record import conditions
 from anacrusis.engine.errors import AnacrusisError
-from anacrusis.engine.ladder import RUNGS
+from anacrusis.engine.ladder import RUNGS, default_threads
 from anacrusis.engine.paths import REPOSITORY, SHIPPED_BUNDLE
 
 HOST: Final = "127.0.0.1"
@@ -180,6 +181,16 @@ def interrupts() -> Iterator[None]:
     finally:
         for name, handler in before.items():
             signal.signal(getattr(signal, name), handler)
+
+
+def ready(options: argparse.Namespace, packages: Sequence[str]) -> dict[str, Any]:
+    """A record's conditions, when the picture can be drawn: before minutes are played. Raises AnacrusisError."""
+    if options.png:
+        from anacrusis.performer.plot import require_drawable
+
+        options.png.parent.mkdir(parents=True, exist_ok=True)
+        require_drawable(options.png)
+    return conditions(default_threads() if options.threads is None else options.threads, packages)
 
 
 def add_pair_options(parser: argparse.ArgumentParser, minutes: float, results: Path, picture: str) -> None:

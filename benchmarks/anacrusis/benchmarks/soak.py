@@ -33,12 +33,11 @@ from typing import Any, Final
 import numpy as np
 from tqdm import tqdm
 
-from anacrusis.benchmarks.pair import HOST, ServerProcess, add_pair_options, interrupts
-from anacrusis.benchmarks.record import append_jsonl, conditions
+from anacrusis.benchmarks.pair import HOST, ServerProcess, add_pair_options, interrupts, ready
+from anacrusis.benchmarks.record import append_jsonl
 from anacrusis.benchmarks.soak_pace import frames_or_auto, resolve
 from anacrusis.benchmarks.watch import SETTLED_FROM, CpuTime, Memory
 from anacrusis.engine.errors import AnacrusisError
-from anacrusis.engine.ladder import default_threads
 from anacrusis.engine.paths import REPOSITORY
 from anacrusis.performer.connection import Connection
 from anacrusis.performer.files import read_recording
@@ -227,19 +226,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0 it ran, however late; 2 bad input; 130 interrupted (what was heard until then is reported)."""
     options = build_parser().parse_args(arguments)
     try:
-        if options.png:
-            from anacrusis.benchmarks.soak_plot import plot_soak
-            from anacrusis.performer.plot import require_drawable
-
-            options.png.parent.mkdir(parents=True, exist_ok=True)
-            require_drawable(options.png)
-        threads = default_threads() if options.threads is None else options.threads
-        before = conditions(threads, ("numpy", "onnxruntime", "torch", "psutil"))
+        before = ready(options, ("numpy", "onnxruntime", "torch", "psutil"))
         why = resolve(options)
         run = play(options)
         record = {**record_of(run), "pace": why, **before}
         print("\n".join(lines(record)))
         if options.png:
+            from anacrusis.benchmarks.soak_plot import plot_soak
+
             plot_soak(options.png, record, series_of(run))
             print(f"wrote {options.png}")
     except AnacrusisError as error:

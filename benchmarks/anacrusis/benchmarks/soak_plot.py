@@ -9,16 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from anacrusis.performer.plot import HEARD, LEAD, STEP, require_drawable, save
+from anacrusis.performer.plot import HEARD, LEAD, STEP, pyplot_of, save
 
 
 def plot_soak(path: Path, record: dict[str, Any], series: dict[str, Any]) -> None:
     """record, series: as `soak.py` writes them. Raises MissingExtraError, AudioError."""
-    require_drawable(path)
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
+    pyplot = pyplot_of(path)
 
     figure, (above, below) = pyplot.subplots(
         2, 1, figsize=(13, 6), layout="constrained", sharex=True, height_ratios=(2, 1)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from anacrusis.benchmarks.tables_plot import against_r, pyplot_of
-from anacrusis.performer.plot import save
+from anacrusis.benchmarks.tables_plot import against_r
+from anacrusis.performer.plot import pyplot_of, save
 
 
 def plot_sweep(path: Path, rows: Sequence[dict[str, Any]]) -> None:

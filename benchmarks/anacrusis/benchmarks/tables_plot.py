@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from anacrusis.performer.plot import require_drawable, save
+from anacrusis.performer.plot import pyplot_of, save
 
 PARTS: Final = {
     "client -> server": "#8172b3",
@@ -76,14 +76,3 @@ def against_r(axis: Any, step_ms: Mapping[float, float], conditions: Mapping[str
     axis.grid(linewidth=0.4, alpha=0.6)
     axis.legend(fontsize=7, frameon=False)
     axis.set_title(f"{conditions['machine']}, {conditions['threads']} thread(s)", fontsize=9)
-
-
-def pyplot_of(path: Path) -> Any:
-    """matplotlib's, drawing to files. Raises MissingExtraError, AudioError."""
-    require_drawable(path)
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
-    return pyplot

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from anacrusis.performer.plot import HEARD, STAGES, STEP, mark_step, require_drawable, save, stage_bars, waveform
+from anacrusis.performer.plot import HEARD, STAGES, STEP, mark_step, pyplot_of, save, stage_bars, waveform
 from anacrusis.performer.take import Take
 
 if TYPE_CHECKING:
@@ -24,11 +24,7 @@ SWITCH = "#8172b3"
 
 def plot_take(path: Path, take: Take, title: str) -> None:
     """Write a PNG or SVG. Raises MissingExtraError without matplotlib, AudioError where it cannot be written."""
-    require_drawable(path)
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
+    pyplot = pyplot_of(path)
 
     sounds = {"context, as sent": take.context}
     sounds.update((f"{stem}, as heard", audio) for stem, audio in zip(take.stems, take.heard, strict=True))

@@ -36,13 +36,20 @@ def require_drawable(path: Path) -> None:
         raise MissingExtraError("a plot needs matplotlib: pip install 'anacrusis[plot]'")
 
 
-def plot_simulation(path: Path, simulation: Simulation, context: F32, title: str) -> None:
-    """Write a PNG or SVG. Raises MissingExtraError without matplotlib, AudioError where it cannot be written."""
+def pyplot_of(path: Path) -> Any:
+    """matplotlib's, drawing to files. Raises MissingExtraError, AudioError."""
     require_drawable(path)
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot
+
+    return pyplot
+
+
+def plot_simulation(path: Path, simulation: Simulation, context: F32, title: str) -> None:
+    """Write a PNG or SVG. Raises MissingExtraError without matplotlib, AudioError where it cannot be written."""
+    pyplot = pyplot_of(path)
 
     rate = simulation.sample_rate_hz
     has_latents = simulation.latents.shape[1] > 0

@@ -56,16 +56,8 @@ KINDS: Final[Mapping[str, tuple[str, SamplerConfig]]] = {  # by the training's m
 }
 OWN_PROVENANCE: Final = frozenset(
     (
-        "training",
-        "parameters",
-        "codec",
-        "guidance",
-        "onset_shifts",
-        "tools",
-        "trained",
-        "teacher",
-        "codec_sha256",
-        "corpora",
+        *("training", "parameters", "codec", "codec_sha256", "guidance", "onset_shifts"),
+        *("tools", "trained", "teacher", "corpora"),
     )
 )
 NAMES: Final = {"diffusion": "starter-diffusion", "cd": "starter-cd"}
