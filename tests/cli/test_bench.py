@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from anacrusis.benchmarks import results, table1
+from anacrusis.benchmarks import results, results_cycle, table1
 from anacrusis.cli.bench import BENCHMARKS
 from anacrusis.engine.bundle import Bundle
 
@@ -97,5 +97,5 @@ def test_rungs_are_reported_recorded_and_kept_beside_the_bundle(
     assert kept["rows"] == told["rungs"][0]["rows"]
     assert kept["commit"] == recorded["commit"]
     Bundle.open(bundle)  # still whole: a report is no part of it
-    page = "\n".join(results.precision([recorded]))
+    page = "\n".join(results_cycle.precision([recorded]))
     assert "| copying | onnxruntime | float32 | 1 | inf | inf | inf | inf | inf | 0 |" in page

@@ -215,11 +215,11 @@ def series_of(take: Take) -> dict[str, Any]:
         for step in take.steps
     ]
     return {
-        "sent_s": [step.sent_s for step in take.steps],
-        "due_ms": [1e3 * (step.deadline_s - step.curr_samples / rate) for step in take.steps],
-        "round_trip_ms": [step.round_trip_ms for step in take.steps],
-        "cycle_ms": cycle,
-        "step_ms": [1e3 * step.until_next_samples / rate for step in take.steps],
+        "sent_s": [_rounded(step.sent_s) for step in take.steps],
+        "due_ms": [_rounded(1e3 * (step.deadline_s - step.curr_samples / rate)) for step in take.steps],
+        "round_trip_ms": [_rounded(step.round_trip_ms) for step in take.steps],
+        "cycle_ms": [_rounded(ms) for ms in cycle],
+        "step_ms": [_rounded(1e3 * step.until_next_samples / rate) for step in take.steps],
         "missed": [step.late_samples > 0 or not step.answered for step in take.steps],
     }
 
@@ -297,7 +297,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             plot_hog(options.png, record, series_of(take))
             print(f"wrote {options.png}")
         if not options.no_record:
-            append_jsonl(options.out, record)
+            append_jsonl(options.out, {**record, "series": series_of(take)})
         print(json.dumps(record, separators=(",", ":")))
     except AnacrusisError as error:
         print(f"hog: {error}", file=sys.stderr)

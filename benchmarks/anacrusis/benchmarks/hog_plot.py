@@ -27,7 +27,7 @@ def plot_hog(path: Path, record: dict[str, Any], series: dict[str, Any]) -> None
     missed = np.asarray(series["missed"], np.bool_)
     if record["hog_begin_s"] is not None:
         end = record["hog_end_s"] if record["hog_end_s"] is not None else record["seconds"]
-        axis.axvspan(record["hog_begin_s"], end, color="0.9", label=f"{record['hogs']} core(s) busy")
+        axis.axvspan(record["hog_begin_s"], end, color="0.9", label=f"{record['hogs']} other program(s)")
     axis.step(at, series["due_ms"], where="post", color="k", linestyle="--", linewidth=1, label="due (lead - fade)")
     axis.step(at, series["step_ms"], where="post", color=STEP, linewidth=0.9, label="until the next step")
     axis.plot(at, cycles, ".", color=LEAD, markersize=4, label="cycle")

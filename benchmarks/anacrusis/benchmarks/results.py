@@ -7,7 +7,8 @@
 Of every measurement (bundle, rung, threads, r, ...) the newest record is shown, with its commit and day, and under each
 table the machine and libraries it was measured with. What was never recorded is a line that says which command would.
 
-Not covered: the README's tables (`scripts/verified_table.py`), the ear's (`music.py` and its own report).
+The sections are written in `results_cycle.py`, `results_live.py`, `results_half.py`, `results_starter.py` and
+`results_music.py`; the page's first table is `results_summary.py`, which the README shows as well.
 """
 
 from __future__ import annotations
@@ -17,10 +18,18 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from anacrusis.benchmarks import history, tables
-from anacrusis.benchmarks.paper import SMALLEST_R, SOURCE, TABLE_1, notes
+from anacrusis.benchmarks import (
+    history,
+    results_cycle,
+    results_half,
+    results_live,
+    results_music,
+    results_starter,
+    results_summary,
+)
+from anacrusis.benchmarks.results_text import Record, markdown, newest
 from anacrusis.engine.errors import AnacrusisError, MissingExtraError
 from anacrusis.engine.paths import REPOSITORY
 
@@ -38,158 +47,42 @@ ours, at equal NFE, taking turns in one process: 2 means half the time. The yard
 on the torch rung (`benchmarks/anacrusis/benchmarks/yardstick.py`). A "+" after a commit: files had been changed since.
 """
 
-Record = dict[str, Any]
 Section = tuple[str, str, Callable[[Sequence[Record]], list[str]]]
 
-
-def newest(records: Sequence[Record], fields: Sequence[str] = history.SAME) -> list[Record]:
-    """The last of each measurement, in the order the measurements first came."""
-    found: dict[str, Record] = {}
-    for record in records:
-        found[json.dumps([record.get(name) for name in fields])] = record
-    return list(found.values())
-
-
-def markdown(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The first row is the head."""
-    head, *rest = rows
-    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rest)]
-
-
-def measured_with(records: Sequence[Record]) -> list[str]:
-    """A line for every set of conditions (machine, libraries, commit, day), with the loads and the stolen time seen."""
-    groups: dict[str, list[Record]] = {}
-    for record in records:
-        gpus = f", {', '.join(record['gpus'])} (CUDA driver {record['cuda_driver']})" if record.get("gpus") else ""
-        names = ("onnxruntime", "torch", "numpy")
-        libraries = ", ".join(f"{name} {record[name]}" for name in names if record.get(name))
-        changed = "+" if record.get("changed_files") else ""
-        text = (
-            f"Measured on {record['machine']}, {record['cores']} cores{gpus}, {record['threads']} thread(s); Python "
-            f"{record['python']}, {libraries}; commit {record['commit']}{changed}, {str(record['date'])[:10]}"
-        )
-        groups.setdefault(text, []).append(record)
-    out = [""]
-    for text, found in groups.items():
-        loads = [record["load_1min"] for record in found if record.get("load_1min") is not None]
-        stolen = [record["stolen_share"] for record in found if record.get("stolen_share") is not None]
-        load = f"; load before {min(loads):g} to {max(loads):g}" if loads else ""
-        host = f"; the host stole at most {max(stolen):.2%} of the processor time" if stolen else ""
-        out.append(f"{text}{load}{host}.")
-    return out
-
-
-def table_1(records: Sequence[Record]) -> list[str]:
-    out = []
-    for row in newest(records):
-        out += [
-            "",
-            f"**{row['bundle']}** ({row['model']}), {row['nfe']} NFE, r = {row['r']:g}, one stem, "
-            f"{row['backend']}, {row['threads']} thread(s), {row['ours_ms']['compute']['n']} cycles after "
-            f"{row['warm_up_cycles']} to warm up",
-            "",
-        ]
-        out += markdown(tables.stage_lines(row))
-        out += ["", f"Yardstick: {row['yardstick_is'] or 'none: ' + str(row['no_yardstick'])}."]
-    models = {row["model"] for row in records}
-    out += ["", f"Paper: {SOURCE}; the four columns themselves are not known here, so each cell is their range."]
-    out += [f"{model}: {notes(model)}." for model in TABLE_1 if model in models]
-    return [*out, *measured_with(newest(records))]
-
-
-def table_2(records: Sequence[Record]) -> list[str]:
-    rows = newest(records)
-    lines = markdown(tables.ratio_lines(rows))
-    rule = ", ".join(f"{r:.3f} ({text})" for r, text in SMALLEST_R.items())
-    note = (
-        'RT: a full cycle within its step; "p50 only": the median did, the slowest measured did not. The paper\'s '
-        f"columns are what its two smallest ratios, {rule}, make of the same r."
-    )
-    return ["", *lines, "", note, *measured_with(rows)]
-
-
-def sweep(records: Sequence[Record]) -> list[str]:
-    rows = newest(records, (*history.SAME, "lead_frames", "sampler_steps"))
-    lines = [["bundle", "rung", "r", "lead samples", "stems", "NFE", "cycle ms, p50 / p95 / max", "keeps up", "ratio"]]
-    for row in rows:
-        if "refused" in row:
-            continue
-        compute, ratio = row["ours_ms"]["compute"], row["yardstick_over_ours"]
-        figures = " / ".join(f"{compute[q]:.1f}" for q in ("p50", "p95", "max"))
-        cells = [row["bundle"], row["backend"], f"{row['r']:.4g}", str(row["lead_samples"]), str(row["stems"])]
-        keeps = "yes" if row["keeps_up"] else "no"
-        lines.append([*cells, str(row["nfe"]), figures, keeps, "-" if ratio is None else f"{ratio:.2f}"])
-    refused = dict.fromkeys(f"{row['backend']}, r {row['r']:.4g}: {row['refused']}" for row in rows if "refused" in row)
-    return ["", *markdown(lines), *(f"Refused: {text}." for text in refused), *measured_with(rows)]
-
-
-def profile(records: Sequence[Record]) -> list[str]:
-    out = []
-    for record in newest(records):
-        peak = record["peak_gflop_per_s"]
-        out += [
-            "",
-            f"**{record['bundle']}**, r = {record['r']:g}, {record['nfe']} NFE, {record['threads']} thread(s): "
-            f"{record['kernels_ms']:.0f} ms of kernels a cycle; one large product reaches "
-            + ("an unknown rate" if peak is None else f"{peak:.0f} GFLOP/s"),
-            "",
-        ]
-        lines = [["stage", "operator", "ms", "share", "GFLOP/s", "runs"]]
-        for row in record["operators"][:8]:
-            rate = "-" if row["gflop_per_s"] is None else f"{row['gflop_per_s']:.0f}"
-            cells = [f"{row['ms']:.1f}", f"{row['share']:.1%}", rate, f"{row['runs']:.0f}"]
-            lines.append([row["stage"], row["op"], *cells])
-        out += markdown(lines)
-    return [*out, *measured_with(newest(records))]
-
-
-def soak(records: Sequence[Record]) -> list[str]:
-    heads = ["bundle", "minutes", "step ms", "lead ms", "steps", "late", "dropped", "concealed"]
-    lines = [[*heads, "p50 / p95 / p99 / p99.9 / max ms", "deadline ms", "memory spread"]]
-    rows = newest(records, (*history.SAME, "seconds"))
-    for row in rows:
-        trip = " / ".join("-" if row.get(f"{q}_ms") is None else f"{row[f'{q}_ms']:.0f}" for q in _TRIP)
-        lead_ms = 1e3 * row["lead_samples"] / (row["step_samples"] / row["step_ms"] * 1e3)
-        spread = row.get("memory_spread")
-        counts = [str(row[name]) for name in ("steps", "late", "dropped", "concealed")]
-        cells = [row["bundle"], f"{row['seconds'] / 60:.1f}", f"{row['step_ms']:.0f}", f"{lead_ms:.0f}", *counts]
-        lines.append([*cells, trip, f"{row['deadline_ms']:.0f}", "-" if spread is None else f"{spread:.2%}"])
-    return ["", *markdown(lines), *measured_with(rows)]
-
-
-_TRIP: Final = ("p50", "p95", "p99", "p999", "max")
-
-
-def net(records: Sequence[Record]) -> list[str]:
-    rows = newest(records)
-    heads = ["network", "floats a datagram", "between", "steps", "complete steps", "late"]
-    lines = [[*heads, "context concealed, s", "heard as silence, s", "trip p50 / p99 ms"]]
-    for row in rows:
-        heard, context = row["client_concealed_samples"] / 44100, (row["server_concealed_samples"] or 0) / 44100
-        trip = "none" if row["p50_ms"] is None else f"{row['p50_ms']:.0f} / {row['p99_ms']:.0f}"
-        whole = "-" if row["whole_ratio"] is None else f"{row['whole_ratio']:.1%}"
-        cells = [row["name"], str(row["package"]), row.get("between", "loopback"), str(row["steps"]), whole]
-        lines.append([*cells, str(row["late"]), f"{context:.2f}", f"{heard:.2f}", trip])
-    return ["", *markdown(lines), *measured_with(rows)]
-
-
-def precision(records: Sequence[Record]) -> list[str]:
-    heads = ["bundle", "rung", "precision", "windows", "encode", "denoise, worst row", "final", "decode", "audio"]
-    lines = [[*heads, "not finite"]]
-    rows = newest(records, ("bundle_sha256", "machine"))
-    for record in rows:
-        for rung in record["rungs"]:
-            if "refused" in rung:
-                continue
-            worst: dict[str, float] = {}
-            for row in rung["rows"]:
-                db = float("inf") if row["worst_db"] is None else row["worst_db"]
-                worst[row["stage"]] = min(db, worst.get(row["stage"], db))
-            cells = [record["bundle"], rung["rung"], rung["precision"], str(len(record["windows"]))]
-            cells += [f"{worst[s]:.1f}" for s in ("encode", "denoise", "final", "decode", "audio")]
-            lines.append([*cells, str(sum(row["nonfinite"] for row in rung["rows"]))])
-    note = f"dB from {rows[-1]['oracle']} on the same noise, the worst over the windows; inf: equal bit for bit."
-    return ["", *markdown(lines), "", note, *measured_with(rows)]
+# File of records -> heading, the command that appends to it, what to write. In the page's order.
+SECTIONS: Final[dict[str, Section]] = {
+    "headline": (
+        "The shipped model against its targets",
+        "python -m anacrusis.benchmarks.headline --corpus DIR",
+        results_starter.headline,
+    ),
+    "curve": (
+        "What a short lead is worth",
+        "python -m anacrusis.benchmarks.curve --corpus DIR",
+        results_starter.curve,
+    ),
+    "least_lead": ("The smallest step and lead", "anacrusis bench lead", results_live.least_lead),
+    "table1": ("Table 1: the stages of a cycle", "anacrusis bench table1", results_cycle.table_1),
+    "table2": ("Table 2: how small a step", "anacrusis bench table2", results_cycle.table_2),
+    "sweep": ("Sweep", "anacrusis bench sweep", results_cycle.sweep),
+    "profile": ("What limits ONNX Runtime", "anacrusis bench profile", results_cycle.profile),
+    "cpu": ("ONNX Runtime against torch", "python -m anacrusis.benchmarks.cpu", results_cycle.cpu),
+    "soak": ("Soak: live, in real time", "anacrusis bench soak --minutes 30", results_live.soak),
+    "hog": ("A core taken away", "python -m anacrusis.benchmarks.hog", results_live.hog),
+    "net": ("Bad networks", "anacrusis bench net", results_live.net),
+    "overhead": (
+        "Server and client outside the networks",
+        "python -m anacrusis.benchmarks.overhead",
+        results_live.overhead,
+    ),
+    "precision": ("Precision of every rung", "anacrusis parity --rung all --record", results_cycle.precision),
+    "fusion": ("Kernels of the plans", "python -m anacrusis.benchmarks.fusion", results_half.fusion),
+    "half": ("What float16 costs", "anacrusis parity --precision fp16 --size full", results_half.half),
+    "corpus": ("The corpus", "python -m anacrusis.benchmarks.corpus", results_music.corpus),
+    "codec": ("Two codecs", "python -m anacrusis.benchmarks.codec --corpus DIR", results_music.codec),
+    "music": ("The ear", "python -m anacrusis.benchmarks.music --corpus DIR", results_music.ear),
+}
+PLOTS: Final = {"music": "music-anchors"}  # where the plot is not named as the records
 
 
 def trend(records: Sequence[Record]) -> list[str]:
@@ -204,35 +97,20 @@ def trend(records: Sequence[Record]) -> list[str]:
     return ["", *markdown(lines)]
 
 
-# Benchmark (and file) -> heading, the command that records it, what to write.
-SECTIONS: Final[dict[str, Section]] = {
-    "table1": ("Table 1: the stages of a cycle", "anacrusis bench table1", table_1),
-    "table2": ("Table 2: how small a step", "anacrusis bench table2", table_2),
-    "sweep": ("Sweep", "anacrusis bench sweep", sweep),
-    "profile": ("What limits ONNX Runtime", "anacrusis bench profile", profile),
-    "soak": ("Soak: live, in real time", "anacrusis bench soak --minutes 30", soak),
-    "net": ("Bad networks", "anacrusis bench net", net),
-    "precision": ("Precision of every rung", "anacrusis parity --rung all --record", precision),
-}
-
-
 def write(results: Path) -> list[str]:
     """The whole page, by lines. Raises AnacrusisError for a damaged file."""
-    lines = [*LICENCE, *HEAD.rstrip("\n").split("\n")]
-    every: list[Record] = []
+    found = {path.stem: history.read([path]) for path in sorted(results.glob("*.jsonl")) if path.stat().st_size}
+    lines = [*LICENCE, *HEAD.rstrip("\n").split("\n"), "", *results_summary.block(found)]
     for name, (title, command, section) in SECTIONS.items():
-        path = results / f"{name}.jsonl"
-        records = history.read([path]) if path.is_file() else []
-        every += records
-        lines += ["", f"## {title}"]
-        if records:
-            lines += section(records)
-        else:
-            lines += ["", f"Not recorded yet: `{command}`."]
-        if (results / f"{name}.png").is_file():
-            lines += ["", f"![{title}]({results.name}/{name}.png)"]
-    others = [path for path in sorted(results.glob("*.jsonl")) if path.stem not in SECTIONS]
-    lines += ["", "## Trend", *trend([*every, *history.read(others)])]
+        lines += [
+            "",
+            f"## {title}",
+            *(section(found[name]) if name in found else ["", f"Not recorded yet: `{command}`."]),
+        ]
+        plot = f"{PLOTS.get(name, name)}.png"
+        if (results / plot).is_file():
+            lines += ["", f"![{title}]({results.name}/{plot})"]
+    lines += ["", "## Trend", *trend([record for records in found.values() for record in records])]
     if (results / "history.png").is_file():
         lines += ["", f"![Trend]({results.name}/history.png)"]
     return [*lines, ""]
@@ -241,26 +119,34 @@ def write(results: Path) -> list[str]:
 def draw(results: Path) -> list[Path]:
     """Every plot that records allow, into `results`. Raises AnacrusisError, MissingExtraError."""
     from anacrusis.benchmarks.history_plot import plot_history
+    from anacrusis.benchmarks.hog_plot import plot_hog
+    from anacrusis.benchmarks.least_lead_plot import plot_least_lead
     from anacrusis.benchmarks.soak_plot import plot_soak
     from anacrusis.benchmarks.sweep_plot import plot_sweep
     from anacrusis.benchmarks.tables_plot import plot_ratios, plot_stages
 
     drawn = []
-    for name, plot in (("table1", plot_stages), ("table2", plot_ratios), ("sweep", plot_sweep)):
+
+    def add(name: str, plot: Callable[..., None], *what: object) -> None:
+        plot(results / f"{name}.png", *what)
+        drawn.append(results / f"{name}.png")
+
+    def recorded(name: str) -> list[Record]:
         path = results / f"{name}.jsonl"
-        records = [r for r in newest(history.read([path])) if "refused" not in r] if path.is_file() else []
-        if records:
-            plot(results / f"{name}.png", records)
-            drawn.append(results / f"{name}.png")
-    path = results / "soak.jsonl"
-    soaks = [record for record in history.read([path]) if "series" in record] if path.is_file() else []
-    if soaks:
-        plot_soak(results / "soak.png", soaks[-1], soaks[-1]["series"])
-        drawn.append(results / "soak.png")
+        return history.read([path]) if path.is_file() else []
+
+    for name, plot in (("table1", plot_stages), ("table2", plot_ratios), ("sweep", plot_sweep)):
+        if records := [r for r in newest(recorded(name)) if "refused" not in r]:
+            add(name, plot, records)
+    for name, plot_one in (("soak", plot_soak), ("hog", plot_hog)):
+        told = [r for r in recorded(name) if "series" in r and r.get("pacing") is not False]
+        if told:
+            add(name, plot_one, told[-1], told[-1]["series"])
+    if leads := {r["share"]: r for r in recorded("least_lead")}:
+        add("least_lead", plot_least_lead, [leads[share] for share in sorted(leads, reverse=True)])
     trends = [s for s in history.series_of(history.read(sorted(results.glob("*.jsonl")))) if len(s.points) > 1]
     if trends:
-        plot_history(results / "history.png", trends)
-        drawn.append(results / "history.png")
+        add("history", plot_history, trends)
     return drawn
 
 

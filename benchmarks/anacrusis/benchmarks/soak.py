@@ -67,9 +67,8 @@ class Run:
     rss_mb: list[float] = field(default_factory=list)
 
 
-def play(options: argparse.Namespace) -> Run:
+def play(options: argparse.Namespace, plan: Plan) -> Run:
     """Start both, perform, stop both. Raises AnacrusisError. Interrupted, the run has what was heard until then."""
-    plan = plan_of(options)
     plan.validate()
     recording = read_recording(options.clip)
     serve = ["--bundle", str(options.bundle), "--backend", options.backend]
@@ -228,7 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         before = ready(options, ("numpy", "onnxruntime", "torch", "psutil"))
         why = resolve(options)
-        run = play(options)
+        run = play(options, plan_of(options))
         record = {**record_of(run), "pace": why, **before}
         print("\n".join(lines(record)))
         if options.png:

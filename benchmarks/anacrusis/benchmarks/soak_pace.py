@@ -8,9 +8,13 @@ Not covered: a pace in samples or as r and w, which is the plan's own business.
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from anacrusis.engine.bundle import Bundle
 from anacrusis.engine.errors import AnacrusisError
+
+if TYPE_CHECKING:
+    from anacrusis.calib.calibration import Calibration
 
 
 def resolve(options: argparse.Namespace) -> str | None:
@@ -29,12 +33,24 @@ def resolve(options: argparse.Namespace) -> str | None:
         options.step_frames, options.lead_frames = step, step if lead is None else lead
         return "as given"
     from anacrusis.calib.choice import complete
+
+    found = calibrated(options)
+    step_frames, lead_frames = (None if given == "auto" else given for given in (step, lead))
+    if step_frames is not None and lead is None:
+        lead_frames = step_frames
+    choice = complete(found.candidates(), found.recommended(), step_frames, lead_frames)
+    options.step_frames, options.lead_frames = choice.step_frames, choice.lead_frames
+    return f"calibrated {found.measured_at}: {choice.why}"
+
+
+def calibrated(options: argparse.Namespace) -> Calibration:
+    """What `anacrusis calibrate` found for the options' bundle, stems, backend and threads. Raises CalibrationError."""
     from anacrusis.calib.machine import this_machine
     from anacrusis.calib.store import Store
     from anacrusis.engine.paths import calibration_file
 
     bundle = Bundle.open(options.bundle, verify=False)
-    found = Store(calibration_file()).find(
+    return Store(calibration_file()).find(
         this_machine(),
         bundle.hash,
         options.stems,
@@ -42,12 +58,6 @@ def resolve(options: argparse.Namespace) -> str | None:
         rung=None if options.backend == "auto" else options.backend,
         threads=options.threads,
     )
-    step_frames, lead_frames = (None if given == "auto" else given for given in (step, lead))
-    if step_frames is not None and lead is None:
-        lead_frames = step_frames
-    choice = complete(found.candidates(), found.recommended(), step_frames, lead_frames)
-    options.step_frames, options.lead_frames = choice.step_frames, choice.lead_frames
-    return f"calibrated {found.measured_at}: {choice.why}"
 
 
 def frames_or_auto(text: str) -> int | str:

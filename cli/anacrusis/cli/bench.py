@@ -13,6 +13,7 @@ BENCHMARKS = {
     "table1": ("table1", "the five stages and the full cycle at r = .25, beside the paper's"),
     "table2": ("table2", "r from .25 to 1/64: real time, or not"),
     "sweep": ("sweep", "r by lead by stems by evaluations by rung"),
+    "lead": ("least_lead", "the calibrated lead in real time, and half of it"),
     "soak": ("soak", "minutes or hours live: late, dropped, concealed, memory"),
     "net": ("net", "bad networks: what comes whole, what is heard as silence"),
     "profile": ("profile", "which operators ONNX Runtime's time goes to"),

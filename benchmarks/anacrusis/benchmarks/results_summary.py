@@ -1,0 +1,114 @@
+# SPDX-FileCopyrightText: 2026 The Anacrusis authors
+# SPDX-License-Identifier: Apache-2.0
+"""The first table of RESULTS.md, which the README shows as well: what was measured, a line each, of records alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from anacrusis.benchmarks.results_text import Record, markdown
+from anacrusis.engine.paths import SHIPPED_BUNDLE
+
+BEGIN: Final = "<!-- summary: begin -->"
+END: Final = "<!-- summary: end -->"
+PACKAGE: Final = 4410  # floats a datagram, as the released external sends
+LOSSES: Final = {"none": "none", "loss .1 %": ".1 %", "loss 1 %": "1 %", "loss 5 %": "5 %"}
+Row = tuple[str, str, str]
+
+
+def block(found: Mapping[str, Sequence[Record]]) -> list[str]:
+    """found: records by file. The table between its markers; what was not recorded has no line."""
+    parts = (_targets, _cycles, _least, _soak, _hog, _net)
+    rows = [row for part in parts for row in part(found)]
+    lines = [["what", "measured", "command"], *([what, figure, f"`{command}`"] for what, figure, command in rows)]
+    return [BEGIN, *markdown(lines), END]
+
+
+def _of(found: Mapping[str, Sequence[Record]], name: str, bundle: str = SHIPPED_BUNDLE.name) -> list[Record]:
+    return [record for record in found.get(name, ()) if record.get("bundle") == bundle]
+
+
+def _targets(found: Mapping[str, Sequence[Record]]) -> list[Row]:
+    shipped = [r for r in found.get("headline", ()) if r["players"][0]["bundle"] == SHIPPED_BUNDLE.name]
+    newest = {record["corpus"]: record for record in shipped}
+    rows: list[Row] = []
+    for corpus, record in newest.items():
+        told = []
+        for target, goal in (("harmony", 0.5), ("beats", 0.8)):
+            figures = [row for row in record["targets"] if row["target"].startswith(target)]
+            values = ", ".join(f"{row['stem']} {row['value'][0]:.2f}" for row in figures)
+            missed = [row["stem"] for row in figures if row["value"][0] < goal]
+            told.append(f"{target} {values} (target {goal:g}, {'missed by ' + ', '.join(missed) if missed else 'met'})")
+        what = f"the shipped model, {record['songs']} unseen songs ({corpus})"
+        rows.append((what, "; ".join(told), "python -m anacrusis.benchmarks.headline"))
+    return rows
+
+
+def _cycles(found: Mapping[str, Sequence[Record]]) -> list[Row]:
+    rows: list[Row] = []
+    newest = {(r["bundle"], r["model"], r["nfe"]): r for r in found.get("table1", ())}
+    for (bundle, model, nfe), row in newest.items():
+        full, step_ms = row["ours_ms"]["full cycle"], 1e3 * row["r"] * row["window_s"]
+        ratio = row["yardstick_over_ours"]
+        beside = "" if ratio is None else f"; {ratio['compute']:.2f} times as fast as the yardstick without transfers"
+        figure = f"p50 {full['p50']:.0f}, max {full['max']:.0f} ms of {step_ms:.0f}{beside}"
+        what = f"a full cycle at r = {row['r']:g}: {bundle} ({model}), {nfe} NFE, {row['backend']}"
+        rows.append((what, figure, "anacrusis bench table1"))
+    return rows
+
+
+def _least(found: Mapping[str, Sequence[Record]]) -> list[Row]:
+    newest = {row["share"]: row for row in _of(found, "least_lead")}
+    if 1 not in newest:
+        return []
+    row, told = newest[1], []
+    for share, run in sorted(newest.items(), reverse=True):
+        name = "at l*" if share == 1 else f"at {share:g} l*"
+        told.append(f"{name} ({run['lead_ms']:.0f} ms) {run['late']} of {run['steps']} steps late")
+    calibrated = row["calibration"]
+    figure = f"r* {calibrated['aligned_frames']}/{calibrated['window_frames']}; {', '.join(told)}"
+    what = f"the smallest step and lead, {row['bundle']}, in real time"
+    return [(what, figure, "anacrusis calibrate && anacrusis bench lead")]
+
+
+def _soak(found: Mapping[str, Sequence[Record]]) -> list[Row]:
+    rows = _of(found, "soak")[-1:]
+    out: list[Row] = []
+    for row in rows:
+        figure = (
+            f"{row['late']} of {row['steps']} steps late, {row['dropped']} dropped; round trip p99 "
+            f"{row['p99_ms']:.0f}, max {row['max_ms']:.0f} ms of {row['deadline_ms']:.0f}"
+        )
+        if row.get("memory_spread") is not None:
+            figure += f"; memory within {row['memory_spread']:.2%}"
+        if row["stolen_share"] is not None:
+            figure += f"; {row['stolen_share']:.2%} of the CPU stolen by the host"
+        what = f"{row['seconds'] / 60:.0f} minutes live, {row['bundle']}, step {row['step_ms']:.0f} ms"
+        out.append((what, figure, f"anacrusis bench soak --minutes {row['seconds'] / 60:.0f}"))
+    return out
+
+
+def _hog(found: Mapping[str, Sequence[Record]]) -> list[Row]:
+    newest = {(row["hogs"], row["pacing"]): row for row in _of(found, "hog")}
+    out: list[Row] = []
+    for hogs in sorted({hogs for hogs, _ in newest}):
+        told = []
+        for pacing in (True, False):
+            if (row := newest.get((hogs, pacing))) is not None:
+                back = f", back after {row['returned_s']:.0f} s" if row["pace_changes"] and row["returned_s"] else ""
+                told.append(f"{'with' if pacing else 'without'} pacing {row['late']} late{back}")
+        what = f"{hogs} other program(s) on {newest[hogs, pacing]['cores'] if (hogs, pacing) in newest else 2} cores"
+        out.append((f"{what} for 20 s, lead of one frame", "; ".join(told), "python -m anacrusis.benchmarks.hog"))
+    return out
+
+
+def _net(found: Mapping[str, Sequence[Record]]) -> list[Row]:
+    released = [row for row in found.get("net", ()) if row["package"] == PACKAGE]
+    newest = {row["name"]: row for row in released if row["name"] in LOSSES}
+    if not newest:
+        return []
+    told = [f"{newest[name]['whole_ratio']:.0%} ({said})" for name, said in LOSSES.items() if name in newest]
+    step_ms = next(iter(newest.values()))["step_ms"]
+    what = f"steps whose reply came whole, by datagrams lost each way, step {step_ms:.0f} ms"
+    return [(what, ", ".join(told), "anacrusis bench net --losses")]
