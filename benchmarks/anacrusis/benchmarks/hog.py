@@ -31,7 +31,7 @@ from typing import Any, Final
 
 from tqdm import tqdm
 
-from anacrusis.benchmarks.pair import HOST, ServerProcess, add_pair_options, interrupts, ready
+from anacrusis.benchmarks.pair import HOST, ServerProcess, add_pair_options, interrupts, ready, stems_of
 from anacrusis.benchmarks.record import append_jsonl
 from anacrusis.benchmarks.watch import CpuTime
 from anacrusis.engine.errors import AnacrusisError
@@ -42,7 +42,6 @@ from anacrusis.performer.live import perform
 from anacrusis.performer.live_report import report
 from anacrusis.performer.plan import Plan
 from anacrusis.performer.take import Take
-from anacrusis.server.wire.messages import STEMS
 
 RESULTS: Final = REPOSITORY / "benchmarks" / "results" / "hog.jsonl"
 BUSY: Final = "while True:\n    pass"
@@ -133,8 +132,6 @@ def play(options: argparse.Namespace) -> tuple[Take, Burst, dict[str, Any] | Non
 
 def plan_of(options: argparse.Namespace) -> Plan:
     """Raises AnacrusisError for a hog that does not fit the song."""
-    if not 1 <= options.stems <= len(STEMS):
-        raise AnacrusisError(f"--stems is {options.stems}; it must be 1 to {len(STEMS)}")
     if (
         options.hogs < 0
         or options.hog_s <= 0
@@ -144,7 +141,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
             f"a hog from {options.hog_at:g} s for {options.hog_s:g} s is not within {60 * options.minutes:g} s of song"
         )
     return Plan(
-        stems=STEMS[: options.stems],
+        stems=stems_of(options.stems),
         step_frames=options.step_frames,
         lead_frames=options.lead_frames,
         seconds=60.0 * options.minutes,

@@ -20,15 +20,15 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from anacrusis.benchmarks import soak
-from anacrusis.benchmarks.pair import add_pair_options, ready
+from anacrusis.benchmarks.pair import add_pair_options, ready, stems_of
 from anacrusis.benchmarks.record import append_jsonl
 from anacrusis.benchmarks.soak_pace import calibrated
 from anacrusis.engine.errors import AnacrusisError
 from anacrusis.engine.paths import REPOSITORY
+from anacrusis.performer.plan import Plan
 
 if TYPE_CHECKING:
     from anacrusis.calib.calibration import Calibration
@@ -100,15 +100,14 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 it held at l* and not at half of it, 1 otherwise; 2 bad input; 130 interrupted."""
     options = build_parser().parse_args(arguments)
-    options.r, options.w, options.step_frames, options.lead_frames, options.package_size = 0.25, 1.0, None, None, 4410
     records: list[dict[str, Any]] = []
     try:
-        found = calibrated(options)
+        stems, found = stems_of(options.stems), calibrated(options)
         for share in options.share or [1.0, 0.5]:
             before = ready(options, ("numpy", "onnxruntime", "torch", "psutil"))
             step, lead = pace_of(found, share)
-            minutes = options.minutes if share >= 1 else min(options.minutes, SHORT_MINUTES)
-            plan = replace(soak.plan_of(options), step_samples=step, lead_samples=lead, seconds=60.0 * minutes)
+            seconds = 60.0 * (options.minutes if share >= 1 else min(options.minutes, SHORT_MINUTES))
+            plan = Plan(stems, step_samples=step, lead_samples=lead, seconds=seconds, loop=True)
             run = soak.play(options, plan)
             record = {**soak.record_of(run), "benchmark": "least_lead", "share": share, **before}
             record |= {"lead_ms": 1e3 * lead / found.rate_hz, "calibration": summary_of(found)}

@@ -30,6 +30,7 @@ from anacrusis.benchmarks.record import conditions
 from anacrusis.engine.errors import AnacrusisError
 from anacrusis.engine.ladder import RUNGS, default_threads
 from anacrusis.engine.paths import REPOSITORY, SHIPPED_BUNDLE
+from anacrusis.server.wire.messages import STEMS
 
 HOST: Final = "127.0.0.1"
 CLIP: Final = REPOSITORY / "assets" / "clip" / "band.flac"
@@ -191,6 +192,13 @@ def ready(options: argparse.Namespace, packages: Sequence[str]) -> dict[str, Any
         options.png.parent.mkdir(parents=True, exist_ok=True)
         require_drawable(options.png)
     return conditions(default_threads() if options.threads is None else options.threads, packages)
+
+
+def stems_of(count: int) -> tuple[str, ...]:
+    """The first so many stems. Raises AnacrusisError for a count that no model has."""
+    if not 1 <= count <= len(STEMS):
+        raise AnacrusisError(f"--stems is {count}; it must be 1 to {len(STEMS)}")
+    return STEMS[:count]
 
 
 def add_pair_options(parser: argparse.ArgumentParser, minutes: float, results: Path, picture: str) -> None:

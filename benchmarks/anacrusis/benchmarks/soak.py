@@ -33,7 +33,7 @@ from typing import Any, Final
 import numpy as np
 from tqdm import tqdm
 
-from anacrusis.benchmarks.pair import HOST, ServerProcess, add_pair_options, interrupts, ready
+from anacrusis.benchmarks.pair import HOST, ServerProcess, add_pair_options, interrupts, ready, stems_of
 from anacrusis.benchmarks.record import append_jsonl
 from anacrusis.benchmarks.soak_pace import frames_or_auto, resolve
 from anacrusis.benchmarks.watch import SETTLED_FROM, CpuTime, Memory
@@ -45,7 +45,6 @@ from anacrusis.performer.live import perform
 from anacrusis.performer.live_report import report
 from anacrusis.performer.plan import Plan
 from anacrusis.performer.take import Take
-from anacrusis.server.wire.messages import STEMS
 
 RESULTS: Final = REPOSITORY / "benchmarks" / "results" / "soak.jsonl"
 LIVENESS: Final = ("steps", "answered", "silent", "late", "dropped", "late_samples", "lost_chunks", "duplicates")
@@ -95,10 +94,8 @@ def play(options: argparse.Namespace, plan: Plan) -> Run:
 
 def plan_of(options: argparse.Namespace) -> Plan:
     """Raises AnacrusisError for a count of stems that no model has."""
-    if not 1 <= options.stems <= len(STEMS):
-        raise AnacrusisError(f"--stems is {options.stems}; it must be 1 to {len(STEMS)}")
     return Plan(
-        stems=STEMS[: options.stems],
+        stems=stems_of(options.stems),
         r=options.r,
         w=options.w,
         step_frames=options.step_frames,
