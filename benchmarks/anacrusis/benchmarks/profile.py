@@ -30,8 +30,8 @@ from typing import Any, Final
 import numpy as np
 
 from anacrusis.benchmarks.cycles import Music
-from anacrusis.benchmarks.plain_session import open_plain
 from anacrusis.benchmarks.record import columns, conditions, publish
+from anacrusis.engine.backends.onnxruntime_plain import open_plain
 from anacrusis.engine.bundle import Bundle
 from anacrusis.engine.engine import Engine
 from anacrusis.engine.errors import AnacrusisError

@@ -26,10 +26,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from anacrusis.benchmarks.plain_session import open_plain
-from anacrusis.engine.backends.onnxruntime import OnnxRuntimeBackend
+from anacrusis.engine.backends.onnxruntime_plain import PlainGraphs
 from anacrusis.engine.backends.torch import TorchBackend
-from anacrusis.engine.bundle import STAGES, Bundle
+from anacrusis.engine.bundle import Bundle
 from anacrusis.engine.engine import Engine
 from anacrusis.engine.errors import BackendError
 from anacrusis.engine.networks.music2latent import Music2Latent
@@ -72,18 +71,6 @@ class HostDecodeStage(nn.Module):
         return host_audio(self.stage.codec.decode(latent, flat, self.stage.compute), self.stage.istft)
 
 
-class PlainGraphs(OnnxRuntimeBackend):
-    """The graphs as they were exported: nothing fused, nothing folded, nothing left out of a window."""
-
-    def __init__(self, bundle: Bundle, *, threads: int) -> None:
-        super().__init__(bundle, threads=threads, name="yardstick")
-        self.sessions = {stage: open_plain(bundle.stage(stage), threads) for stage in STAGES}
-
-    def silent_frames(self) -> int | None:
-        """None: the original encodes all of a window."""
-        return None
-
-
 @dataclass(frozen=True, slots=True)
 class Yardstick:
     """An engine to take turns with. what: how it runs, for the record."""
@@ -99,7 +86,7 @@ def yardstick_backend(bundle: Bundle, *, device: str = "cpu", threads: int = 1) 
     except BackendError:
         if bundle.manifest.precision.compute != "float32":
             raise
-        return PlainGraphs(bundle, threads=threads)
+        return PlainGraphs(bundle, threads=threads, name="yardstick")
     stage: Any = backend.stages["decode"]
     if isinstance(stage, DecodeStage) and isinstance(stage.codec, Music2Latent):
         backend.stages["decode"] = HostDecodeStage(stage)

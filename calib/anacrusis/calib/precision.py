@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """How far every rung is from float32: each stage, each row of the sampler, the final latent and the audio.
 
-The oracle is the torch rung in eager float32 where torch knows the networks, else ONNX Runtime on the CPU with a
-float32 bundle (`Oracle.what` says which). Both sides get the same windows, the same masks and the same noise, through
-the pipelines that a live cycle runs: nothing of a backend is opened up, so any rung of the ladder is measured alike.
+The oracle is the torch rung in eager float32 where torch knows the networks, else the float32 bundle's own graphs in
+ONNX Runtime on the CPU, operation by operation (`Oracle.what` says which). Both sides get the same windows, the same
+masks and the same noise, through the pipelines that a live cycle runs: nothing of a backend is opened up, so any rung
+of the ladder is measured alike.
 
 A window is one at r = .25, w = 1: half of it heard, silence beyond, sixteen frames to generate, seventeen decoded.
 
@@ -30,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anacrusis.calib.precision_state import State, advance, first_state, one_row
+from anacrusis.engine.backends.onnxruntime_plain import PlainGraphs
 from anacrusis.engine.bundle import Bundle, Manifest
 from anacrusis.engine.errors import AnacrusisError, BackendError
 from anacrusis.engine.ladder import RUNGS, open_backend
@@ -219,7 +221,7 @@ def open_oracle(bundle: Bundle, threads: int) -> tuple[Backend, str]:
     except AnacrusisError as error:
         if bundle.manifest.precision.compute != "float32":
             raise BackendError(f"no float32 oracle for {bundle.manifest.name}: {error}") from None
-        return open_backend(bundle, "onnxruntime", threads), f"ONNX Runtime, float32 ({error})"
+        return PlainGraphs(bundle, threads=threads), f"ONNX Runtime, float32, nothing optimised ({error})"
 
 
 def precision_of(backend: Backend) -> str:

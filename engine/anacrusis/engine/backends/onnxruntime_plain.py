@@ -1,14 +1,18 @@
 # SPDX-FileCopyrightText: 2026 The Anacrusis authors
 # SPDX-License-Identifier: Apache-2.0
-"""An ONNX Runtime session of the CPU rung's kind with one thing changed: a trace, or no optimisation.
+"""ONNX Runtime on the CPU as no rung runs it: the graphs as they were exported, nothing fused, folded or left out.
 
-The rung's own settings are in `engine/backends/onnxruntime.py`; those that change what is measured are repeated here.
+An oracle and a yardstick where torch does not know a bundle's networks. The rung's own settings are in
+`onnxruntime.py`; those that change what is measured are repeated here. Not covered: playing, for which it is too slow.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+
+from anacrusis.engine.backends.onnxruntime import OnnxRuntimeBackend
+from anacrusis.engine.bundle import STAGES, Bundle
 
 
 def open_plain(path: Path, threads: int, *, optimised: bool = False, trace: Path | None = None) -> Any:
@@ -24,3 +28,15 @@ def open_plain(path: Path, threads: int, *, optimised: bool = False, trace: Path
     if trace is not None:
         settings.enable_profiling, settings.profile_file_prefix = True, str(trace)
     return ort.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+
+
+class PlainGraphs(OnnxRuntimeBackend):
+    """Operation by operation, the whole window encoded."""
+
+    def __init__(self, bundle: Bundle, *, threads: int, name: str = "onnxruntime-plain") -> None:
+        super().__init__(bundle, threads=threads, name=name)
+        self.sessions = {stage: open_plain(bundle.stage(stage), threads) for stage in STAGES}
+
+    def silent_frames(self) -> int | None:
+        """None: nothing is left out of a window."""
+        return None
