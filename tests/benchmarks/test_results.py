@@ -99,3 +99,22 @@ def test_a_target_is_called_missed_only_where_it_was(value: float) -> None:
 
 def test_nothing_recorded_is_an_empty_table() -> None:
     assert len(results_summary.block({})) == 4
+
+
+def test_what_limits_adds_an_operator_s_stages_up() -> None:
+    rows = [("Conv", 0.4, 106.0), ("Conv", 0.3, 103.0), ("MatMul", 0.2, 8.0)]
+    operators = [{"op": op, "share": share, "gflop_per_s": rate} for op, share, rate in rows]
+    record = {"bundle": "full-cd", "operators": operators, "peak_gflop_per_s": 95.5}
+    text = "\n".join(results_summary.block({"profile": [record]}))
+    assert "Conv: 70% of the kernels' time, at 103 to 106 GFLOP/s; one large product reaches 96" in text
+
+
+def test_the_least_lead_is_told_with_half_of_it() -> None:
+    calibration = {"aligned_frames": 1, "window_frames": 64}
+    common = {"bundle": "starter-cd", "steps": 100, "calibration": calibration}
+    found = [
+        {**common, "share": 1.0, "lead_ms": 56.8, "late": 0},
+        {**common, "share": 0.5, "lead_ms": 28.4, "late": 99},
+    ]
+    text = "\n".join(results_summary.block({"least_lead": found}))
+    assert "r* 1/64; at l* (57 ms) 0 of 100 steps late, at 0.5 l* (28 ms) 99 of 100 steps late" in text

@@ -41,7 +41,9 @@ def table_2(records: Sequence[Record]) -> list[str]:
 
 
 def sweep(records: Sequence[Record]) -> list[str]:
-    rows = newest(records, (*history.SAME, "lead_frames", "sampler_steps"))
+    # One step ahead and the same lead in frames are one measurement; a refused one has only what was asked for.
+    same = [name for name in history.SAME if name != "w"]
+    rows = newest(records, (*same, "lead_samples", "sampler_steps", "refused"))
     lines = [["bundle", "rung", "r", "lead samples", "stems", "NFE", "cycle ms, p50 / p95 / max", "keeps up", "ratio"]]
     for row in rows:
         if "refused" in row:
@@ -52,7 +54,8 @@ def sweep(records: Sequence[Record]) -> list[str]:
         keeps = "yes" if row["keeps_up"] else "no"
         lines.append([*cells, str(row["nfe"]), figures, keeps, "-" if ratio is None else f"{ratio:.2f}"])
     refused = dict.fromkeys(f"{row['backend']}, r {row['r']:.4g}: {row['refused']}" for row in rows if "refused" in row)
-    return ["", *markdown(lines), *(f"Refused: {text}." for text in refused), *measured_with(rows)]
+    said = ["", *(f"Refused: {text}." for text in refused)] if refused else []
+    return ["", *markdown(lines), *said, *measured_with(rows)]
 
 
 def profile(records: Sequence[Record]) -> list[str]:

@@ -19,7 +19,7 @@ Row = tuple[str, str, str]
 
 def block(found: Mapping[str, Sequence[Record]]) -> list[str]:
     """found: records by file. The table between its markers; what was not recorded has no line."""
-    parts = (_targets, _cycles, _least, _soak, _hog, _net)
+    parts = (_targets, _cycles, _limits, _least, _soak, _hog, _net)
     rows = [row for part in parts for row in part(found)]
     lines = [["what", "measured", "command"], *([what, figure, f"`{command}`"] for what, figure, command in rows)]
     return [BEGIN, *markdown(lines), END]
@@ -55,6 +55,22 @@ def _cycles(found: Mapping[str, Sequence[Record]]) -> list[Row]:
         figure = f"p50 {full['p50']:.0f}, max {full['max']:.0f} ms of {step_ms:.0f}{beside}"
         what = f"a full cycle at r = {row['r']:g}: {bundle} ({model}), {nfe} NFE, {row['backend']}"
         rows.append((what, figure, "anacrusis bench table1"))
+    return rows
+
+
+def _limits(found: Mapping[str, Sequence[Record]]) -> list[Row]:
+    rows: list[Row] = []
+    for row in found.get("profile", ())[-1:]:
+        by_type: dict[str, float] = {}
+        for one in row["operators"]:
+            by_type[one["op"]] = by_type.get(one["op"], 0.0) + one["share"]
+        most = max(by_type, key=lambda op: by_type[op])
+        rates = [one["gflop_per_s"] for one in row["operators"] if one["op"] == most and one["gflop_per_s"]]
+        peak = row["peak_gflop_per_s"]
+        figure = f"{most}: {by_type[most]:.0%} of the kernels' time"
+        if rates and peak is not None:
+            figure += f", at {min(rates):.0f} to {max(rates):.0f} GFLOP/s; one large product reaches {peak:.0f}"
+        rows.append((f"what limits a cycle of {row['bundle']} on ONNX Runtime", figure, "anacrusis bench profile"))
     return rows
 
 
