@@ -12,13 +12,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from anacrusis.engine.doctor import package_versions
 from anacrusis.engine.paths import REPOSITORY
 from anacrusis.engine.plans.device import find_cards
+
+# What benchmarks append to and draw: changed by every run, and no part of what runs.
+RECORDS: Final = (":!benchmarks/results", ":!benchmarks/RESULTS.md", ":!docs/verified.jsonl")
 
 
 def quantiles_ms(seconds: Sequence[float]) -> dict[str, float]:
@@ -29,12 +32,15 @@ def quantiles_ms(seconds: Sequence[float]) -> dict[str, float]:
 
 
 def conditions(threads: int, packages: Sequence[str] = ("numpy", "onnxruntime", "torch")) -> dict[str, Any]:
-    """Commit, machine with its cards and driver (None where there are none), library versions, load before the run."""
+    """Commit, machine with its cards and driver (None where there are none), library versions, load before the run.
+
+    changed_files: tracked files that differ from the commit, but for what benchmarks themselves write.
+    """
     gpus, driver = _gpus()
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _git("rev-parse", "--short", "HEAD"),
-        "changed_files": len(_git("status", "--porcelain", "--untracked-files=no").splitlines()),
+        "changed_files": len(_git("status", "--porcelain", "--untracked-files=no", "--", ".", *RECORDS).splitlines()),
         "machine": f"{platform.system()} {platform.machine()}, {_cpu()}",
         "cores": os.cpu_count(),
         "gpus": gpus,

@@ -52,7 +52,8 @@ def _cycles(found: Mapping[str, Sequence[Record]]) -> list[Row]:
         full, step_ms = row["ours_ms"]["full cycle"], 1e3 * row["r"] * row["window_s"]
         ratio = row["yardstick_over_ours"]
         beside = "" if ratio is None else f"; {ratio['compute']:.2f} times as fast as the yardstick without transfers"
-        figure = f"p50 {full['p50']:.0f}, max {full['max']:.0f} ms of {step_ms:.0f}{beside}"
+        slow = "" if full["max"] < step_ms else ": not real-time here"
+        figure = f"p50 {full['p50']:.0f}, max {full['max']:.0f} ms of {step_ms:.0f}{slow}{beside}"
         what = f"a full cycle at r = {row['r']:g}: {bundle} ({model}), {nfe} NFE, {row['backend']}"
         rows.append((what, figure, "anacrusis bench table1"))
     return rows
