@@ -49,6 +49,12 @@ TAKES: dict[str, tuple[Take, dict[str, Any], list[str]]] = {
     ),
     "never back": (a_take(LONGER, BACK[0]), {"returned_s": None}, ["back after None s"]),
     "back too late": (a_take(LONGER, change(51.0, 4)), {"returned_s": 31.0}, ["back after 31.0 s"]),
+    "away again, later": (a_take(LONGER, *BACK, change(40.0, 9)), {"returned_s": 8.0}, []),
+    "only later": (
+        a_take(change(5.0, 9), change(8.0, 4), change(40.0, 9)),
+        {"returned_s": 0.0, "to_react_s": None},
+        ["the pace never changed with the hog"],
+    ),
     "late too often": (a_take(LONGER, *BACK, late=(14, 15, 16)), {"late": 3}, ["3 steps late or dropped"]),
     "a gap": (a_take(LONGER, *BACK, shifted=7), {"gap_samples": 7, "repeated_samples": 0}, ["7 samples of gaps, 0"]),
     "a repeat": (

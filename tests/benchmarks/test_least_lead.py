@@ -22,17 +22,19 @@ FADE_SAMPLES = 882
 
 
 @pytest.mark.parametrize(
-    ("cycles_ms", "share", "pace"),
+    ("cycles_ms", "lead", "pace"),
     [
         ({1: 20.0, 4: 25.0}, 1.0, (4096, 1 + 882 + FADE_SAMPLES)),  # 20 ms are 882 samples: the bound must be within
         ({1: 20.0, 4: 25.0}, 0.5, (4096, 882)),
+        ({1: 20.0, 4: 25.0}, "auto", (4096, 4096)),
+        ({1: 80.0, 4: 85.0}, "auto", (4096, 8192)),  # 80 ms and the fade are more than a frame
         ({1: 120.0, 4: 130.0}, 1.0, (4 * 4096, 1 + 5733 + FADE_SAMPLES)),  # a step of one frame does not keep up
     ],
 )
 def test_the_smallest_step_that_keeps_up_and_its_lead(
-    cycles_ms: dict[int, float], share: float, pace: tuple[int, int]
+    cycles_ms: dict[int, float], lead: least_lead.Lead, pace: tuple[int, int]
 ) -> None:
-    assert least_lead.pace_of(calibration(cycles_ms), share) == pace
+    assert least_lead.pace_of(calibration(cycles_ms), lead) == pace
 
 
 def test_no_step_that_keeps_up_is_said() -> None:
@@ -41,20 +43,42 @@ def test_no_step_that_keeps_up_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "late", "dropped", "said"),
+    ("lead", "late", "dropped", "said"),
     [
+        ("auto", 0, 0, []),
+        ("auto", 1, 0, ["hopeful"]),
+        ("auto", 0, 1, ["hopeful"]),
         (1.0, 0, 0, []),
-        (1.0, 1, 0, ["hopeful"]),
-        (1.0, 0, 1, ["hopeful"]),
+        (1.0, 6, 0, []),  # of 3,229 steps at a 99.9th percentile
+        (1.0, 7, 0, ["hopeful"]),
+        (1.0, 6, 1, ["hopeful"]),
         (0.5, 9, 0, []),
         (0.5, 0, 0, ["timid"]),
         (0.8, 0, 0, []),  # between them nothing is claimed
         (0.8, 3, 0, []),
     ],
 )
-def test_what_speaks_against_a_lead(share: float, late: int, dropped: int, said: list[str]) -> None:
-    found = least_lead.misses([{"share": share, "late": late, "dropped": dropped, "steps": 9}])
+def test_what_speaks_against_a_lead(lead: least_lead.Lead, late: int, dropped: int, said: list[str]) -> None:
+    record = {"lead_is": lead, "late": late, "dropped": dropped, "steps": 3229, "calibration": {"quantile": 0.999}}
+    found = least_lead.misses([record])
     assert [text.split(":")[0] for text in found] == said
+
+
+@pytest.mark.parametrize(
+    ("steps", "quantile", "most"), [(1, 0.999, 0), (51, 0.999, 0), (52, 0.999, 1), (3229, 0.999, 6), (3229, 0.99, 42)]
+)
+def test_as_many_may_be_late_as_the_quantile_says(steps: int, quantile: float, most: int) -> None:
+    binom = pytest.importorskip("scipy.stats").binom
+    assert least_lead.most_late(steps, quantile) == most
+    assert binom.cdf(most, steps, 1 - quantile) >= 0.95
+    assert most == 0 or binom.cdf(most - 1, steps, 1 - quantile) < 0.95
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "inf", "nan", "whole"])
+def test_a_lead_that_is_none_is_refused(text: str, capsys: Capture) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        least_lead.main([f"--lead={text}", "--no-record"])
+    assert "--lead" in capsys.readouterr().err
 
 
 def test_what_is_kept_of_a_calibration_is_json_and_has_each_step_s_lead() -> None:
@@ -74,8 +98,8 @@ def played(monkeypatch: pytest.MonkeyPatch, late: dict[int, int]) -> list[tuple[
         return SimpleNamespace(take=SimpleNamespace(complete=True, steps=()), lead=plan.lead_samples)
 
     def record_of(run: Any) -> dict[str, Any]:
-        names = ("steps", "dropped", "concealed", "p50_ms", "p99_ms", "max_ms", "deadline_ms")
-        return {**dict.fromkeys(names, 0), "late": late[run.lead], "lead_samples": run.lead}
+        names = ("dropped", "concealed", "p50_ms", "p99_ms", "max_ms", "deadline_ms")
+        return {**dict.fromkeys(names, 0), "steps": 40, "late": late[run.lead], "lead_samples": run.lead}
 
     monkeypatch.setattr(soak, "play", play)
     monkeypatch.setattr(soak, "record_of", record_of)
@@ -85,19 +109,17 @@ def played(monkeypatch: pytest.MonkeyPatch, late: dict[int, int]) -> list[tuple[
     return asked
 
 
-@pytest.mark.parametrize(("late", "code"), [((0, 5), 0), ((1, 5), 1), ((0, 0), 1)])
+@pytest.mark.parametrize(("late", "code"), [((0, 0, 5), 0), ((1, 0, 5), 1), ((0, 9, 9), 1), ((0, 0, 0), 1)])
 def test_both_are_played_recorded_and_judged(
-    late: tuple[int, int], code: int, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+    late: tuple[int, int, int], code: int, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    asked = played(monkeypatch, {1765: late[0], 882: late[1]})
+    asked = played(monkeypatch, {4096: late[0], 1765: late[1], 882: late[2]})
     out = tmp_path / "lead.jsonl"
     assert least_lead.main(["--bundle", str(tiny), "--minutes", "2", "--out", str(out)]) == code
-    assert asked == [(4096, 1765, 120.0), (4096, 882, 60.0)]
+    assert asked == [(4096, 4096, 120.0), (4096, 1765, 120.0), (4096, 882, 60.0)]
     records = [json.loads(line) for line in out.read_text().splitlines()]
-    assert [(r["share"], r["late"], r["round_trips_ms"]) for r in records] == [
-        (1.0, late[0], [1.0, 3.0]),
-        (0.5, late[1], [1.0, 3.0]),
-    ]
+    told = [(r["lead_is"], r["late"], r["round_trips_ms"]) for r in records]
+    assert told == [(lead, n, [1.0, 3.0]) for lead, n in zip(("auto", 1.0, 0.5), late, strict=True)]
     assert len(json.loads(capsys.readouterr().out.splitlines()[-1])["missed"]) == code
 
 
@@ -113,6 +135,6 @@ def test_without_a_calibration_it_says_what_to_run(
 def test_it_is_drawn(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     one = {"machine": "m", "threads": 1, "bundle": "b", "step_ms": 93.0, "steps": 3, "late": 0, "deadline_ms": 37.0}
-    records = [{**one, "share": 1.0, "round_trips_ms": [1.0, 2.0]}, {**one, "share": 0.5, "round_trips_ms": []}]
+    records = [{**one, "lead_is": 1.0, "round_trips_ms": [1.0, 2.0]}, {**one, "lead_is": 0.5, "round_trips_ms": []}]
     plot_least_lead(tmp_path / "l.png", records)
     assert (tmp_path / "l.png").stat().st_size > 1000

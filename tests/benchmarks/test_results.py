@@ -50,6 +50,7 @@ def hog(hogs: int, pacing: bool, late: int, changes: list[int]) -> dict[str, Any
         "bundle": "starter-cd",
         "stems": ["bass"],
         "hogs": hogs,
+        "cores_shared": 2,
         "pacing": pacing,
         "steps": 100,
         "late": late,
@@ -112,9 +113,8 @@ def test_what_limits_adds_an_operator_s_stages_up() -> None:
 def test_the_least_lead_is_told_with_half_of_it() -> None:
     calibration = {"aligned_frames": 1, "window_frames": 64}
     common = {"bundle": "starter-cd", "steps": 100, "calibration": calibration}
-    found = [
-        {**common, "share": 1.0, "lead_ms": 56.8, "late": 0},
-        {**common, "share": 0.5, "lead_ms": 28.4, "late": 99},
-    ]
+    runs: tuple[tuple[Any, float, int], ...] = ((1.0, 56.8, 0), (0.5, 28.4, 99), ("auto", 92.9, 0))
+    found = [{**common, "lead_is": lead, "lead_ms": ms, "late": late} for lead, ms, late in runs]
     text = "\n".join(results_summary.block({"least_lead": found}))
-    assert "r* 1/64; at l* (57 ms) 0 of 100 steps late, at 0.5 l* (28 ms) 99 of 100 steps late" in text
+    assert "r* 1/64; at l* in whole frames (93 ms) 0 of 100 steps late, at l* (57 ms) 0 of 100" in text
+    assert "at 0.5 l* (28 ms) 99 of 100 steps late" in text

@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Is the calibrated lead neither timid nor hopeful? It is played in real time, and half of it as well.
 
-    anacrusis calibrate BUNDLE && anacrusis bench lead --bundle BUNDLE [--minutes 5] [--share .5 ...]
+    anacrusis calibrate BUNDLE && anacrusis bench lead --bundle BUNDLE [--minutes 5] [--lead auto --lead 1 --lead .5]
 
-The physics: l* is where the 99.9th percentile of wake + cycle + transfer meets the fade's begin. Played at l*, nothing
-may be late; at a lead that is much shorter something must be, or l* was longer than it had to be. Both runs play the
-smallest step that the calibration calls real-time, without pacing, over UDP: `anacrusis serve` is a process, the client
-this one.
+The physics: l* is where the 99.9th percentile of wake + cycle + transfer meets the fade's begin, so of a thousand steps
+at l* one may be late, and more than that must not. `--lead auto` of `serve` and `client` rounds l* up to whole frames:
+there nothing may be late. At half of l* something must be, or l* was longer than it had to be. Each plays the smallest
+step that the calibration calls real-time, without pacing, over UDP: `anacrusis serve` is a process, the
+client this one.
 
-A share of l* plays for --minutes where it is 1 or more, else for a minute at most: a miss shows at once.
+A lead shorter than l* plays for a minute at most: a miss shows at once.
 
 Not covered: quality. A model that was trained with other masks plays in time and may not play well (`calib/choice.py`).
 """
@@ -18,9 +19,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from anacrusis.benchmarks import soak
 from anacrusis.benchmarks.pair import add_pair_options, ready, stems_of
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 
 RESULTS: Final = REPOSITORY / "benchmarks" / "results" / "least_lead.jsonl"
 SHORT_MINUTES: Final = 1.0
+AUTO: Final = "auto"
+CONFIDENCE: Final = 0.95
+Lead = Literal["auto"] | float  # what `--lead auto` plays, or a share of l*
 
 
 def summary_of(found: Calibration) -> dict[str, Any]:
@@ -65,25 +70,52 @@ def summary_of(found: Calibration) -> dict[str, Any]:
     }
 
 
-def pace_of(found: Calibration, share: float) -> tuple[int, int]:
-    """(step, lead) in samples: the smallest real-time step, and that share of its l*. Raises AnacrusisError."""
+def pace_of(found: Calibration, lead: Lead) -> tuple[int, int]:
+    """(step, lead) in samples, of the smallest real-time step. Raises AnacrusisError where there is none."""
     least = found.smallest()
     if least is None:
         raise AnacrusisError("no step that was measured is real-time here; there is no lead to play")
     step = next(one for one in found.steps if one.step_frames == least.step_frames)
-    return step.step_frames * found.geometry.frame_samples, int(share * found.lead(step).samples)
+    frame, shortest = found.geometry.frame_samples, found.lead(step)
+    samples = shortest.frames * frame if lead == AUTO else int(float(lead) * shortest.samples)
+    return step.step_frames * frame, samples
+
+
+def most_late(steps: int, quantile: float) -> int:
+    """How many of so many steps may be late where each is with 1 - quantile: in 95 of 100 runs no more are."""
+    late, seen = 0, 0.0
+    while seen < CONFIDENCE:
+        seen += math.comb(steps, late) * (1 - quantile) ** late * quantile ** (steps - late)
+        late += 1
+    return max(late - 1, 0)
 
 
 def misses(records: Sequence[dict[str, Any]]) -> list[str]:
     """What speaks against the calibrated lead; [] where nothing does."""
     out = []
     for record in records:
-        bad = record["late"] + record["dropped"]
-        if record["share"] >= 1 and bad:
-            out.append(f"hopeful: at {record['share']:g} l* {bad} of {record['steps']} steps were late or dropped")
-        if record["share"] <= 0.5 and not bad:
-            out.append(f"timid: at {record['share']:g} l* nothing was late")
+        lead, bad, steps = record["lead_is"], record["late"] + record["dropped"], record["steps"]
+        may = 0 if lead == AUTO else most_late(steps, record["calibration"]["quantile"])
+        if (lead == AUTO or lead >= 1) and bad > may:
+            out.append(f"hopeful: at {name_of(lead)} {bad} of {steps} steps were late or dropped, {may} may be")
+        if lead != AUTO and lead <= 0.5 and not bad:
+            out.append(f"timid: at {name_of(lead)} nothing was late")
     return out
+
+
+def name_of(lead: Lead) -> str:
+    """ "l* in whole frames", "l*", "0.5 l*"."""
+    return "l* in whole frames" if lead == AUTO else "l*" if lead == 1 else f"{lead:g} l*"
+
+
+def lead_of(text: str) -> Lead:
+    """Of the command line. Raises ValueError, as argparse wants it."""
+    if text == AUTO:
+        return AUTO
+    share = float(text)
+    if not 0 < share < math.inf:
+        raise ValueError(text)
+    return share
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -91,29 +123,34 @@ def build_parser() -> argparse.ArgumentParser:
         prog="anacrusis bench lead", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--share", type=float, action="append", metavar="X", help="of l*; repeatable (default: 1 and .5)"
+        "--lead",
+        type=lead_of,
+        action="append",
+        metavar="auto|X",
+        help="l* in whole frames, or X times l*; repeatable (default: auto, 1 and .5)",
     )
     add_pair_options(parser, 5.0, RESULTS, "how long replies took, against what there was for them")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 it held at l* and not at half of it, 1 otherwise; 2 bad input; 130 interrupted."""
+    """0 neither timid nor hopeful, 1 one of them; 2 bad input; 130 interrupted."""
     options = build_parser().parse_args(arguments)
     records: list[dict[str, Any]] = []
     try:
         stems, found = stems_of(options.stems), calibrated(options)
-        for share in options.share or [1.0, 0.5]:
+        for lead_is in options.lead or [AUTO, 1.0, 0.5]:
             before = ready(options, ("numpy", "onnxruntime", "torch", "psutil"))
-            step, lead = pace_of(found, share)
-            seconds = 60.0 * (options.minutes if share >= 1 else min(options.minutes, SHORT_MINUTES))
+            step, lead = pace_of(found, lead_is)
+            whole = lead_is == AUTO or lead_is >= 1
+            seconds = 60.0 * (options.minutes if whole else min(options.minutes, SHORT_MINUTES))
             plan = Plan(stems, step_samples=step, lead_samples=lead, seconds=seconds, loop=True)
             run = soak.play(options, plan)
-            record = {**soak.record_of(run), "benchmark": "least_lead", "share": share, **before}
+            record = {**soak.record_of(run), "benchmark": "least_lead", "lead_is": lead_is, **before}
             record |= {"lead_ms": 1e3 * lead / found.rate_hz, "calibration": summary_of(found)}
             record["round_trips_ms"] = sorted(ms for ms in soak.series_of(run)["round_trip_ms"] if ms is not None)
             records.append(record)
-            print(f"{share:g} l*: {lead} samples, {record['lead_ms']:.1f} ms")
+            print(f"{name_of(lead_is)}: {lead} samples, {record['lead_ms']:.1f} ms")
             print("\n".join(f"  {line}" for line in soak.lines(record)))
             if not run.take.complete:
                 return 130
@@ -134,7 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.no_record:
         for record in records:
             append_jsonl(options.out, record)
-    counts = ("share", "lead_samples", "steps", "late", "dropped", "concealed", "p50_ms", "p99_ms", "max_ms")
+    counts = ("lead_is", "lead_samples", "steps", "late", "dropped", "concealed", "p50_ms", "p99_ms", "max_ms")
     runs = [{name: record[name] for name in counts} for record in records]
     print(json.dumps({"benchmark": "least_lead", "runs": runs, "missed": missed}, separators=(",", ":")))
     return 1 if missed else 0

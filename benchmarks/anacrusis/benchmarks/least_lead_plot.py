@@ -10,22 +10,23 @@ from typing import Any
 
 import numpy as np
 
+from anacrusis.benchmarks.least_lead import name_of
 from anacrusis.performer.plot import HEARD, LEAD, STEP, pyplot_of, save
 
 
 def plot_least_lead(path: Path, records: Sequence[dict[str, Any]]) -> None:
-    """records: as `least_lead.py` writes them, one a share. Raises MissingExtraError, AudioError."""
+    """records: as `least_lead.py` writes them, one a lead. Raises MissingExtraError, AudioError."""
     pyplot = pyplot_of(path)
 
     figure, axis = pyplot.subplots(figsize=(9, 4.5), layout="constrained")
     for record, color in zip(records, (HEARD, LEAD, STEP, "0.5"), strict=False):
         trips = np.asarray(record["round_trips_ms"], np.float64)
-        name = "l*" if record["share"] == 1 else f"{record['share']:g} l*"
+        name = name_of(record["lead_is"])
         late = f"{record['late']} of {record['steps']} late"
         axis.step(trips, 1 - np.arange(len(trips)) / max(len(trips), 1), color=color, label=f"{name}: {late}")
         axis.axvline(record["deadline_ms"], color=color, linestyle="--", linewidth=1)
         axis.annotate(
-            f"due at {name}", (record["deadline_ms"], 1.2), color=color, fontsize=8, ha="center", annotation_clip=False
+            f"due, {name}", (record["deadline_ms"], 1.2), color=color, fontsize=8, ha="center", annotation_clip=False
         )
     axis.set_yscale("log")
     axis.set_xlim(left=0)

@@ -142,8 +142,8 @@ def draw(results: Path) -> list[Path]:
         told = [r for r in recorded(name) if "series" in r and r.get("pacing") is not False]
         if told:
             add(name, plot_one, told[-1], told[-1]["series"])
-    if leads := {r["share"]: r for r in recorded("least_lead")}:
-        add("least_lead", plot_least_lead, [leads[share] for share in sorted(leads, reverse=True)])
+    if leads := {r["lead_is"]: r for r in recorded("least_lead")}:
+        add("least_lead", plot_least_lead, sorted(leads.values(), key=lambda r: -r["lead_samples"]))
     trends = [s for s in history.series_of(history.read(sorted(results.glob("*.jsonl")))) if len(s.points) > 1]
     if trends:
         add("history", plot_history, trends)

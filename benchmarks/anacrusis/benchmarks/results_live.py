@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from anacrusis.benchmarks import history
+from anacrusis.benchmarks.least_lead import name_of
 from anacrusis.benchmarks.results_text import Record, markdown, measured_with, newest
 
 _TRIP: Final = ("p50", "p95", "p99", "p999", "max")
@@ -62,14 +63,25 @@ def overhead(records: Sequence[Record]) -> list[str]:
 
 def hog(records: Sequence[Record]) -> list[str]:
     """Other programs on the cores in the middle of a song, with pacing and without."""
-    rows = newest(records, (*history.SAME, "hogs", "pacing", "lead_samples"))
-    heads = ["bundle", "stems", "threads", "hogs", "pacing", "steps", "late", "of them with the hog", "concealed"]
+    rows = newest(records, (*history.SAME, "hogs", "cores_shared", "pacing", "lead_samples"))
+    heads = [
+        "bundle",
+        "stems",
+        "threads",
+        "cores",
+        "hogs",
+        "pacing",
+        "steps",
+        "late",
+        "of them with the hog",
+        "concealed",
+    ]
     lines = [
         [*heads, "gap, repeated samples", "longest lead ms", "reacted after s", "back after s", "trip p50 / max ms"]
     ]
     for row in rows:
         longest = max([row["lead_samples"], *(change["lead"] for change in row["pace_changes"])]) / 44.1
-        cells = [row["bundle"], str(len(row["stems"])), str(row["threads"]), str(row["hogs"])]
+        cells = [row["bundle"], str(len(row["stems"])), str(row["threads"]), str(row["cores_shared"]), str(row["hogs"])]
         cells += ["yes" if row["pacing"] else "no", str(row["steps"]), str(row["late"]), str(row["missed_during"])]
         cells += [str(row["concealed_samples"]), f"{row['gap_samples']}, {row['repeated_samples']}", f"{longest:.0f}"]
         for name in ("to_react_s", "returned_s"):
@@ -77,8 +89,8 @@ def hog(records: Sequence[Record]) -> list[str]:
         trip = row["round_trip_ms"]
         lines.append([*cells, f"{trip['p50']:.0f} / {trip['max']:.0f}"])
     note = (
-        "Processes that count, for 20 s in the middle of a song. Back: from the hog's end until what was asked for was "
-        "played again. A lead of one frame is 93 ms, of which the fade takes 20."
+        "Processes that count, for 20 s in the middle of a song, on the cores of server and client. Back: from the "
+        "hog's end until what was asked for was played again. A lead of one frame is 93 ms, of which the fade takes 20."
     )
     return ["", note, "", *markdown(lines), *measured_with(rows)]
 
@@ -86,7 +98,7 @@ def hog(records: Sequence[Record]) -> list[str]:
 def least_lead(records: Sequence[Record]) -> list[str]:
     """r* and l* as calibrated, and what the calibrated lead and half of it did in real time."""
     out: list[str] = []
-    rows = newest(records, (*history.SAME, "share"))
+    rows = newest(records, (*history.SAME, "lead_is"))
     for row in rows[-1:]:
         found = row["calibration"]
         lines = [["step", "r", "cycle p50 ms", "transfer p50 ms", "bound ms", "l* ms", "real time"]]
@@ -106,7 +118,7 @@ def least_lead(records: Sequence[Record]) -> list[str]:
     played = [[*heads, "trip p50 / p95 / p99 / max ms", "budget ms", "stolen"]]
     for row in rows:
         trip = " / ".join(f"{row[f'{q}_ms']:.1f}" for q in ("p50", "p95", "p99", "max"))
-        cells = [row["bundle"], str(len(row["stems"])), "l*" if row["share"] == 1 else f"{row['share']:g} l*"]
+        cells = [row["bundle"], str(len(row["stems"])), name_of(row["lead_is"])]
         cells += [str(row["lead_samples"]), f"{row['lead_ms']:.1f}", f"{row['seconds'] / 60:.1f}"]
         cells += [str(row[name]) for name in ("steps", "late", "dropped", "concealed")]
         stolen = "-" if row["stolen_share"] is None else f"{row['stolen_share']:.2%}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from anacrusis.benchmarks.least_lead import name_of
 from anacrusis.benchmarks.results_text import Record, markdown
 from anacrusis.engine.paths import SHIPPED_BUNDLE
 
@@ -76,13 +77,14 @@ def _limits(found: Mapping[str, Sequence[Record]]) -> list[Row]:
 
 
 def _least(found: Mapping[str, Sequence[Record]]) -> list[Row]:
-    newest = {row["share"]: row for row in _of(found, "least_lead")}
-    if 1 not in newest:
+    newest = {row["lead_is"]: row for row in _of(found, "least_lead")}
+    if not newest:
         return []
-    row, told = newest[1], []
-    for share, run in sorted(newest.items(), reverse=True):
-        name = "at l*" if share == 1 else f"at {share:g} l*"
-        told.append(f"{name} ({run['lead_ms']:.0f} ms) {run['late']} of {run['steps']} steps late")
+    told = [
+        f"at {name_of(lead)} ({run['lead_ms']:.0f} ms) {run['late']} of {run['steps']} steps late"
+        for lead, run in sorted(newest.items(), key=lambda item: -item[1]["lead_ms"])
+    ]
+    row = next(iter(newest.values()))
     calibrated = row["calibration"]
     figure = f"r* {calibrated['aligned_frames']}/{calibrated['window_frames']}; {', '.join(told)}"
     what = f"the smallest step and lead, {row['bundle']}, in real time"
@@ -107,16 +109,17 @@ def _soak(found: Mapping[str, Sequence[Record]]) -> list[Row]:
 
 
 def _hog(found: Mapping[str, Sequence[Record]]) -> list[Row]:
-    newest = {(row["hogs"], row["pacing"]): row for row in _of(found, "hog")}
+    newest = {((row["hogs"], row["cores_shared"]), row["pacing"]): row for row in _of(found, "hog")}
     out: list[Row] = []
-    for hogs in sorted({hogs for hogs, _ in newest}):
-        told = []
+    for hogs, cores in sorted({setting for setting, _ in newest}):
+        told, what = [], ""
         for pacing in (True, False):
-            if (row := newest.get((hogs, pacing))) is not None:
+            if (row := newest.get(((hogs, cores), pacing))) is not None:
                 back = f", back after {row['returned_s']:.0f} s" if row["pace_changes"] and row["returned_s"] else ""
                 told.append(f"{'with' if pacing else 'without'} pacing {row['late']} late{back}")
-        what = f"{hogs} other program(s) on {newest[hogs, pacing]['cores'] if (hogs, pacing) in newest else 2} cores"
-        out.append((f"{what} for 20 s, lead of one frame", "; ".join(told), "python -m anacrusis.benchmarks.hog"))
+                what = f"{len(row['stems'])} stem(s), lead {row['lead_samples'] / 44.1:.0f} ms"
+        what = f"{hogs} other program(s) on the {cores} core(s) for 20 s, {what}"
+        out.append((what, "; ".join(told), "python -m anacrusis.benchmarks.hog"))
     return out
 
 
