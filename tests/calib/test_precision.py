@@ -149,6 +149,19 @@ def test_a_loss_is_found_where_it_is(
         assert min(error.snr_db for error in errors) == pytest.approx(60, abs=6)  # a part in a thousand
 
 
+@pytest.mark.parametrize(("taper_samples", "decoded"), [(1536, 17), (0, 16), (4096, 17), (114_688, 44)])
+def test_as_many_frames_are_decoded_as_the_decoder_takes(
+    taper_samples: int, decoded: int, bundle: Bundle, toys: Callable[[dict[str, str]], None]
+) -> None:
+    toys({"torch": ""})
+    geometry = replace(bundle.manifest.geometry, decode_taper_samples=taper_samples)
+    other = replace(bundle, manifest=replace(bundle.manifest, geometry=geometry))
+    oracle = Oracle(other, seed=1)
+    truth = oracle.truth(tasks_of(heard(other), other.manifest)[0])
+    assert oracle.bound.decoded == decoded
+    assert truth.audio.shape == (geometry.decoded_samples(decoded),)
+
+
 def test_a_report_has_every_rung_and_misses_what_is_not_finite(
     bundle: Bundle, toys: Callable[[dict[str, str]], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,8 @@ ONNX Runtime on the CPU, operation by operation (`Oracle.what` says which). Both
 masks and the same noise, through the pipelines that a live cycle runs: nothing of a backend is opened up, so any rung
 of the ladder is measured alike.
 
-A window is one at r = .25, w = 1: half of it heard, silence beyond, sixteen frames to generate, seventeen decoded.
+A window is one at r = .25, w = 1: half of it heard, silence beyond, sixteen frames to generate, decoded with the
+frames that the decoder's taper takes (one for the released kind).
 
     encode     the context, over the frames that were heard
     denoise i  the estimate D of row i, over the generated frames, from the oracle's state before that row; the
@@ -38,12 +39,12 @@ from anacrusis.engine.ladder import RUNGS, open_backend
 from anacrusis.engine.noise import PhiloxNoise
 from anacrusis.engine.pipeline import Backend, Binding, CycleInputs, Pipeline
 from anacrusis.engine.sampler import SamplerTable
+from anacrusis.engine.window import ceil_div
 
 F32 = NDArray[np.float32]
 Report = Callable[[str], None]
 
 HEARD_SHARE, GENERATED_SHARE = 0.5, 0.25
-EXTRA_DECODED_FRAMES: Final = 1
 # The final latent, by what a rung computes in. float32 rungs differ by rounding alone; float16 as in the other report.
 GOAL_DB: Final[Mapping[str, float]] = {"float32": 60.0, "float16": 40.0, "bfloat16": 25.0}
 
@@ -100,9 +101,10 @@ class Bound:
     def __init__(self, backend: Backend, table: SamplerTable, label: int = 0) -> None:
         manifest = backend.bundle.manifest
         self.backend, self.table, self.manifest = backend, table, manifest
-        window = manifest.geometry.window_frames
-        self.generated = round(window * GENERATED_SHARE)
-        self.decoded = self.generated + EXTRA_DECODED_FRAMES
+        geometry = manifest.geometry
+        self.generated = round(geometry.window_frames * GENERATED_SHARE)
+        self._taper = ceil_div(geometry.decode_taper_samples, geometry.frame_samples)
+        self.decoded = self.generated + self._taper
         self._labels = np.eye(len(manifest.stems), dtype=np.float32)[label : label + 1]
         self._whole = backend.bind(Binding(self._labels, table, self.decoded, (self.decoded,)))
         self._rows: dict[int, Pipeline] = {}
@@ -131,7 +133,7 @@ class Bound:
         pipeline = self._rows[index]
         # The state enters as noise on what is kept, which is the one way in: u = keep * source + noise.
         self._fill(pipeline.inputs, task, state, (u - state.keep * state.source)[None])
-        frames = pipeline.decode_frames(1)
+        frames = pipeline.decode_frames(1 + self._taper)  # the least; nobody listens
         first = self.manifest.geometry.window_frames - frames
         out: F32 = pipeline.cycle(generate=True, decode_first=first, decode_frames=frames).latents[0].copy()
         return out
