@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from anacrusis.cli.main import main
 from anacrusis.engine import Engine
 from anacrusis.engine.bundle import Bundle
 from anacrusis.engine.paths import REPOSITORY, SHIPPED_BUNDLE, SHIPPED_CLIP, default_bundle
@@ -117,3 +119,19 @@ def test_the_same_music_and_seed_give_the_same_stem(name: str) -> None:
     band = clip("drums", "piano", seconds=2)
     once, again = (played(["bass"], band, folder(name)) for _ in range(2))
     assert np.array_equal(once, again)
+
+
+@pytest.mark.parametrize("name", [*STARTERS, "tiny-cd"])
+def test_it_holds_the_report_of_the_rungs_it_was_checked_on(name: str) -> None:
+    kept = json.loads((folder(name) / "precision.json").read_text(encoding="utf-8"))
+    assert kept["bundle_sha256"] == Bundle.open(folder(name), verify=False).hash
+    assert all(report["pass"] and report["changed_files"] == 0 for report in kept["reports"].values())
+    assert "onnxruntime, float32" in kept["reports"]
+
+
+def test_the_report_can_be_made_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["parity", "--rung", "onnxruntime", "--bundle", str(SHIPPED_BUNDLE), "--songs", "0", "--window", "silent"]
+    assert main(line) == 0
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert said["oracle"].startswith("ONNX Runtime, float32, nothing optimised")
+    assert {row["stage"] for row in said["rungs"][0]["rows"]} == {"encode", "denoise", "final", "decode", "audio"}
