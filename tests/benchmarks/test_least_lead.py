@@ -46,8 +46,8 @@ def test_no_step_that_keeps_up_is_said() -> None:
     ("lead", "late", "dropped", "said"),
     [
         ("auto", 0, 0, []),
-        ("auto", 1, 0, ["hopeful"]),
-        ("auto", 0, 1, ["hopeful"]),
+        ("auto", 6, 0, []),
+        ("auto", 6, 1, ["hopeful"]),
         (1.0, 0, 0, []),
         (1.0, 6, 0, []),  # of 3,229 steps at a 99.9th percentile
         (1.0, 7, 0, ["hopeful"]),

@@ -5,10 +5,10 @@
     anacrusis calibrate BUNDLE && anacrusis bench lead --bundle BUNDLE [--minutes 5] [--lead auto --lead 1 --lead .5]
 
 The physics: l* is where the 99.9th percentile of wake + cycle + transfer meets the fade's begin, so of a thousand steps
-at l* one may be late, and more than that must not. `--lead auto` of `serve` and `client` rounds l* up to whole frames:
-there nothing may be late. At half of l* something must be, or l* was longer than it had to be. Each plays the smallest
-step that the calibration calls real-time, without pacing, over UDP: `anacrusis serve` is a process, the
-client this one.
+at l* one may be late, and more than that must not. `--lead auto` of `serve` and `client` rounds l* up to whole frames,
+which leaves more. At half of l* something must be late, or l* was longer than it had to be. Each plays the smallest
+step that the calibration calls real-time, without pacing, over UDP: `anacrusis serve` is a process, the client this
+one.
 
 A lead shorter than l* plays for a minute at most: a miss shows at once.
 
@@ -95,7 +95,7 @@ def misses(records: Sequence[dict[str, Any]]) -> list[str]:
     out = []
     for record in records:
         lead, bad, steps = record["lead_is"], record["late"] + record["dropped"], record["steps"]
-        may = 0 if lead == AUTO else most_late(steps, record["calibration"]["quantile"])
+        may = most_late(steps, record["calibration"]["quantile"])
         if (lead == AUTO or lead >= 1) and bad > may:
             out.append(f"hopeful: at {name_of(lead)} {bad} of {steps} steps were late or dropped, {may} may be")
         if lead != AUTO and lead <= 0.5 and not bad:

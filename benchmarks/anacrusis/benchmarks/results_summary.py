@@ -52,7 +52,9 @@ def _cycles(found: Mapping[str, Sequence[Record]]) -> list[Row]:
     for (bundle, model, nfe), row in newest.items():
         full, step_ms = row["ours_ms"]["full cycle"], 1e3 * row["r"] * row["window_s"]
         ratio = row["yardstick_over_ours"]
-        beside = "" if ratio is None else f"; {ratio['compute']:.2f} times as fast as the yardstick without transfers"
+        graphs = str(row["yardstick_is"]).startswith("the bundle's own graphs")
+        than = "its own graphs unoptimised" if graphs else "the original's cost on torch"
+        beside = "" if ratio is None else f"; computes {ratio['compute']:.2f} times as fast as {than}"
         slow = "" if full["max"] < step_ms else ": not real-time here"
         figure = f"p50 {full['p50']:.0f}, max {full['max']:.0f} ms of {step_ms:.0f}{slow}{beside}"
         what = f"a full cycle at r = {row['r']:g}: {bundle} ({model}), {nfe} NFE, {row['backend']}"
@@ -86,7 +88,9 @@ def _least(found: Mapping[str, Sequence[Record]]) -> list[Row]:
     ]
     row = next(iter(newest.values()))
     calibrated = row["calibration"]
-    figure = f"r* {calibrated['aligned_frames']}/{calibrated['window_frames']}; {', '.join(told)}"
+    stolen = max((run["stolen_share"] or 0.0 for run in newest.values()), default=0.0)
+    host = f"; at most {stolen:.2%} of the CPU stolen by the host"
+    figure = f"r* {calibrated['aligned_frames']}/{calibrated['window_frames']}; {', '.join(told)}{host}"
     what = f"the smallest step and lead, {row['bundle']}, in real time"
     return [(what, figure, "anacrusis calibrate && anacrusis bench lead")]
 
