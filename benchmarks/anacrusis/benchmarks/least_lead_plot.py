@@ -25,9 +25,8 @@ def plot_least_lead(path: Path, records: Sequence[dict[str, Any]]) -> None:
         late = f"{record['late']} of {record['steps']} late"
         axis.step(trips, 1 - np.arange(len(trips)) / max(len(trips), 1), color=color, label=f"{name}: {late}")
         axis.axvline(record["deadline_ms"], color=color, linestyle="--", linewidth=1)
-        axis.annotate(
-            f"due, {name}", (record["deadline_ms"], 1.2), color=color, fontsize=8, ha="center", annotation_clip=False
-        )
+        at = {"color": color, "fontsize": 8, "rotation": 90, "va": "top", "ha": "right"}
+        axis.text(record["deadline_ms"], 0.98, f"due, {name} ", transform=axis.get_xaxis_transform(), **at)
     axis.set_yscale("log")
     axis.set_xlim(left=0)
     axis.set_xlabel("round trip of a step [ms]; dashed: lead - fade")

@@ -21,23 +21,26 @@ PARTS: Final = {
 
 
 def plot_stages(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Medians of table 1, one bar a model and side. Raises MissingExtraError, AudioError."""
+    """Medians of table 1, a panel a model, its own scale, one bar a side. Raises MissingExtraError, AudioError."""
     pyplot = pyplot_of(path)
-    bars = [(row, side) for row in rows for side in ("yardstick", "ours") if row.get(f"{side}_ms")]
-    figure, axis = pyplot.subplots(figsize=(10, 1.2 + 0.7 * len(bars)), layout="constrained")
-    for place, (row, side) in enumerate(bars):
-        left = 0.0
-        for name, colour in PARTS.items():
-            ms = {**row["transfer_ms"], **row[f"{side}_ms"]}[name]["p50"]
-            axis.barh(place, ms, left=left, color=colour, label=name if place == 0 else None)
-            left += ms
-        axis.text(left, place, f" {row[f'{side}_ms']['full cycle']['p50']:.0f} ms", va="center", fontsize=8)
-    labels = [f"{row['bundle']}, {row['nfe']} NFE\n{row['backend'] if side == 'ours' else side}" for row, side in bars]
-    axis.set_yticks(range(len(bars)), labels, fontsize=8)
-    axis.invert_yaxis()
-    axis.set_xlim(right=axis.get_xlim()[1] * 1.08)
-    axis.set_xlabel("ms: medians of the stages; the figure is the median of the full cycle")
-    axis.legend(fontsize=7, ncols=len(PARTS), loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
+    figure, axes = pyplot.subplots(
+        len(rows), 1, figsize=(10, 1.4 + 1.5 * len(rows)), layout="constrained", squeeze=False
+    )
+    for axis, row in zip(axes[:, 0], rows, strict=True):
+        sides = [side for side in ("yardstick", "ours") if row.get(f"{side}_ms")]
+        for place, side in enumerate(sides):
+            left = 0.0
+            for name, colour in PARTS.items():
+                ms = {**row["transfer_ms"], **row[f"{side}_ms"]}[name]["p50"]
+                axis.barh(place, ms, left=left, color=colour, label=name if place == 0 else None)
+                left += ms
+            axis.text(left, place, f" {row[f'{side}_ms']['full cycle']['p50']:.0f} ms", va="center", fontsize=8)
+        axis.set_yticks(range(len(sides)), [row["backend"] if side == "ours" else side for side in sides], fontsize=8)
+        axis.invert_yaxis()
+        axis.set_xlim(right=axis.get_xlim()[1] * 1.08)
+        axis.set_title(f"{row['bundle']}, {row['nfe']} NFE", fontsize=9, loc="right")
+    axes[0, 0].legend(fontsize=7, ncols=len(PARTS), loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
+    axes[-1, 0].set_xlabel("ms: medians of the stages; the figure is the median of the full cycle")
     figure.suptitle(
         f"a cycle at r = {rows[0]['r']:g}; {rows[0]['machine']}, {rows[0]['threads']} thread(s)", fontsize=9
     )
