@@ -64,16 +64,6 @@ def test_what_speaks_against_a_lead(lead: least_lead.Lead, late: int, dropped: i
     assert [text.split(":")[0] for text in found] == said
 
 
-@pytest.mark.parametrize(
-    ("steps", "quantile", "most"), [(1, 0.999, 0), (51, 0.999, 0), (52, 0.999, 1), (3229, 0.999, 6), (3229, 0.99, 42)]
-)
-def test_as_many_may_be_late_as_the_quantile_says(steps: int, quantile: float, most: int) -> None:
-    binom = pytest.importorskip("scipy.stats").binom
-    assert least_lead.most_late(steps, quantile) == most
-    assert binom.cdf(most, steps, 1 - quantile) >= 0.95
-    assert most == 0 or binom.cdf(most - 1, steps, 1 - quantile) < 0.95
-
-
 @pytest.mark.parametrize("text", ["", "0", "-1", "inf", "nan", "whole"])
 def test_a_lead_that_is_none_is_refused(text: str, capsys: Capture) -> None:
     with pytest.raises(SystemExit, match="2"):

@@ -27,7 +27,9 @@ CONDITIONS = {
 
 
 def test_the_page_is_what_the_records_make() -> None:
-    assert "\n".join(results.write(history.RESULTS)) == PAGE, "run `anacrusis bench results`"
+    assert "\n".join(results.write(history.RESULTS, results.read(history.RESULTS))) == PAGE, (
+        "run `anacrusis bench results`"
+    )
 
 
 def test_the_readme_shows_the_page_s_first_table() -> None:

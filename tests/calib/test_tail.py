@@ -17,6 +17,7 @@ from anacrusis.calib.tail import (
     ORDER,
     gamma_quantile,
     least_values,
+    most_above,
     nearest_rank,
     rank_from_above,
     summarise,
@@ -103,3 +104,14 @@ def test_too_few_values_are_refused() -> None:
 @pytest.mark.parametrize(("quantile", "value"), [(0.0, 1), (0.25, 1), (0.26, 2), (0.5, 2), (0.99, 4), (1.0, 4)])
 def test_nearest_rank(quantile: float, value: float) -> None:
     assert nearest_rank([1, 2, 3, 4], quantile) == value
+
+
+@pytest.mark.parametrize(
+    ("steps", "quantile", "most"),
+    [(1, 0.999, 0), (51, 0.999, 0), (52, 0.999, 1), (3229, 0.999, 6), (3229, 0.99, 42), (400_000, 0.99, 4104)],
+)
+def test_as_many_may_be_late_as_the_quantile_says(steps: int, quantile: float, most: int) -> None:
+    binom = pytest.importorskip("scipy.stats").binom
+    assert most_above(steps, quantile, 0.95) == most
+    assert binom.cdf(most, steps, 1 - quantile) >= 0.95
+    assert most == 0 or binom.cdf(most - 1, steps, 1 - quantile) < 0.95

@@ -28,6 +28,7 @@ from anacrusis.benchmarks import soak
 from anacrusis.benchmarks.pair import add_pair_options, ready, stems_of
 from anacrusis.benchmarks.record import append_jsonl
 from anacrusis.benchmarks.soak_pace import calibrated
+from anacrusis.calib.tail import CONFIDENCE, most_above
 from anacrusis.engine.errors import AnacrusisError
 from anacrusis.engine.paths import REPOSITORY
 from anacrusis.performer.plan import Plan
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 RESULTS: Final = REPOSITORY / "benchmarks" / "results" / "least_lead.jsonl"
 SHORT_MINUTES: Final = 1.0
 AUTO: Final = "auto"
-CONFIDENCE: Final = 0.95
 Lead = Literal["auto"] | float  # what `--lead auto` plays, or a share of l*
 
 
@@ -81,21 +81,12 @@ def pace_of(found: Calibration, lead: Lead) -> tuple[int, int]:
     return step.step_frames * frame, samples
 
 
-def most_late(steps: int, quantile: float) -> int:
-    """How many of so many steps may be late where each is with 1 - quantile: in 95 of 100 runs no more are."""
-    late, seen = 0, 0.0
-    while seen < CONFIDENCE:
-        seen += math.comb(steps, late) * (1 - quantile) ** late * quantile ** (steps - late)
-        late += 1
-    return max(late - 1, 0)
-
-
 def misses(records: Sequence[dict[str, Any]]) -> list[str]:
     """What speaks against the calibrated lead; [] where nothing does."""
     out = []
     for record in records:
         lead, bad, steps = record["lead_is"], record["late"] + record["dropped"], record["steps"]
-        may = most_late(steps, record["calibration"]["quantile"])
+        may = most_above(steps, record["calibration"]["quantile"], CONFIDENCE)
         if (lead == AUTO or lead >= 1) and bad > may:
             out.append(f"hopeful: at {name_of(lead)} {bad} of {steps} steps were late or dropped, {may} may be")
         if lead != AUTO and lead <= 0.5 and not bad:

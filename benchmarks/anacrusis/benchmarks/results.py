@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -97,9 +97,17 @@ def trend(records: Sequence[Record]) -> list[str]:
     return ["", *markdown(lines)]
 
 
-def write(results: Path) -> list[str]:
-    """The whole page, by lines. Raises AnacrusisError for a damaged file."""
-    found = {path.stem: history.read([path]) for path in sorted(results.glob("*.jsonl")) if path.stat().st_size}
+def read(results: Path) -> dict[str, list[Record]]:
+    """Every record, by the name of its file. Raises AnacrusisError for a damaged one."""
+    return {path.stem: history.read([path]) for path in sorted(results.glob("*.jsonl")) if path.stat().st_size}
+
+
+def every(found: Mapping[str, Sequence[Record]]) -> list[Record]:
+    return [record for records in found.values() for record in records]
+
+
+def write(results: Path, found: Mapping[str, Sequence[Record]]) -> list[str]:
+    """The whole page, by lines. results: where its plots are."""
     lines = [*LICENCE, *HEAD.rstrip("\n").split("\n"), "", *results_summary.block(found)]
     for name, (title, command, section) in SECTIONS.items():
         lines += [
@@ -110,13 +118,13 @@ def write(results: Path) -> list[str]:
         plot = f"{PLOTS.get(name, name)}.png"
         if (results / plot).is_file():
             lines += ["", f"![{title}]({results.name}/{plot})"]
-    lines += ["", "## Trend", *trend([record for records in found.values() for record in records])]
+    lines += ["", "## Trend", *trend(every(found))]
     if (results / "history.png").is_file():
         lines += ["", f"![Trend]({results.name}/history.png)"]
     return [*lines, ""]
 
 
-def draw(results: Path) -> list[Path]:
+def draw(results: Path, found: Mapping[str, Sequence[Record]]) -> list[Path]:
     """Every plot that records allow, into `results`. Raises AnacrusisError, MissingExtraError."""
     from anacrusis.benchmarks.history_plot import plot_history
     from anacrusis.benchmarks.hog_plot import plot_hog
@@ -131,20 +139,16 @@ def draw(results: Path) -> list[Path]:
         plot(results / f"{name}.png", *what)
         drawn.append(results / f"{name}.png")
 
-    def recorded(name: str) -> list[Record]:
-        path = results / f"{name}.jsonl"
-        return history.read([path]) if path.is_file() else []
-
     for name, plot in (("table1", plot_stages), ("table2", plot_ratios), ("sweep", plot_sweep)):
-        if records := [r for r in newest(recorded(name)) if "refused" not in r]:
+        if records := [r for r in newest(found.get(name, ())) if "refused" not in r]:
             add(name, plot, records)
     for name, plot_one in (("soak", plot_soak), ("hog", plot_hog)):
-        told = [r for r in recorded(name) if "series" in r and r.get("pacing") is not False]
+        told = [r for r in found.get(name, ()) if "series" in r and r.get("pacing") is not False]
         if told:
             add(name, plot_one, told[-1], told[-1]["series"])
-    if leads := {r["lead_is"]: r for r in recorded("least_lead")}:
+    if leads := {r["lead_is"]: r for r in found.get("least_lead", ())}:
         add("least_lead", plot_least_lead, sorted(leads.values(), key=lambda r: -r["lead_samples"]))
-    trends = [s for s in history.series_of(history.read(sorted(results.glob("*.jsonl")))) if len(s.points) > 1]
+    trends = [s for s in history.series_of(every(found)) if len(s.points) > 1]
     if trends:
         add("history", plot_history, trends)
     return drawn
@@ -167,12 +171,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if not options.results.is_dir():
             raise AnacrusisError(f"{options.results} is not a directory; run a benchmark first")
+        found = read(options.results)
         if not options.no_plots:
             try:
-                drawn = draw(options.results)
+                drawn = draw(options.results, found)
             except MissingExtraError as error:
                 print(f"results: {error}; the plots are left as they are", file=sys.stderr)
-        text = "\n".join(write(options.results))
+        text = "\n".join(write(options.results, found))
         try:
             options.out.write_text(text, encoding="utf-8")
         except OSError as error:

@@ -82,15 +82,28 @@ def rank_from_above(n: int, quantile: float, confidence: float) -> int:
 
     It is where at least j of n values lie above the quantile: P(Binomial(n, 1 - quantile) >= j) >= confidence.
     """
-    above = 1 - quantile
     fewer = 0.0  # P(Binomial < j)
     for j in range(1, n + 1):
-        i = j - 1
-        log_choose = math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1)
-        fewer += math.exp(log_choose + i * math.log(above) + (n - i) * math.log(quantile))
+        fewer += chance_above(n, j - 1, quantile)
         if 1 - fewer < confidence:
             return j - 1
     return n
+
+
+def most_above(n: int, quantile: float, confidence: float) -> int:
+    """The fewest m such that with this confidence no more than m of n values lie above the quantile."""
+    no_more = 0.0  # P(Binomial <= m)
+    for m in range(n):
+        no_more += chance_above(n, m, quantile)
+        if no_more >= confidence:
+            return m
+    return n
+
+
+def chance_above(n: int, i: int, quantile: float) -> float:
+    """P(Binomial(n, 1 - quantile) = i): that just i of n values lie above the quantile, which is between 0 and 1."""
+    log_choose = math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1)
+    return math.exp(log_choose + i * math.log(1 - quantile) + (n - i) * math.log(quantile))
 
 
 def least_values(quantile: float = QUANTILE, confidence: float = CONFIDENCE) -> int:
